@@ -1,0 +1,51 @@
+"""slotaudio: slot-centric audio separation from interchangeable components.
+
+Importing this package loads neither torch nor any plug-in; public names load on first use (PEP 562).
+"""
+
+import importlib
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+hookimpl = pluggy.HookimplMarker("slotaudio")
+"""Marks a function of a plug-in as the implementation of a slotaudio hook."""
+
+try:
+    __version__ = version("slotaudio")
+except PackageNotFoundError:  # a source tree that was never installed
+    __version__ = "0+unknown"
+
+_PUBLIC = {
+    "Spec": "slotaudio.spec",
+    "compose": "slotaudio.compose",
+    "build": "slotaudio.compose",
+    "preset": "slotaudio.recipe",
+    "SlotModel": "slotaudio.model",
+    "Separator": "slotaudio.separation.separator",
+    "SlotaudioError": "slotaudio.errors",
+    "UserError": "slotaudio.errors",
+}
+
+__all__ = ["hookimpl", "__version__", *_PUBLIC]
+
+if TYPE_CHECKING:
+    from slotaudio.compose import build, compose
+    from slotaudio.errors import SlotaudioError, UserError
+    from slotaudio.model import SlotModel
+    from slotaudio.recipe import preset
+    from slotaudio.separation.separator import Separator
+    from slotaudio.spec import Spec
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        # Not cached in globals(): `compose` is both a function and the module that holds it,
+        # and importing the module would otherwise decide which of the two a user gets.
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'slotaudio' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

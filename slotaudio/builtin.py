@@ -1,0 +1,59 @@
+"""The components that come with slotaudio, offered through the same hooks as everybody else's."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from slotaudio import hookimpl
+
+
+@hookimpl
+def slotaudio_frontends() -> Mapping[str, str]:
+    return {
+        "stft": "slotaudio.frontends.stft:STFT",
+        "waveform": "slotaudio.frontends.waveform:Waveform",
+    }
+
+
+@hookimpl
+def slotaudio_encoders() -> Mapping[str, str]:
+    return {"resnet": "slotaudio.encoders.resnet:ResNet"}
+
+
+@hookimpl
+def slotaudio_bottlenecks() -> Mapping[str, str]:
+    return {"transformer": "slotaudio.bottlenecks.transformer:TransformerBottleneck"}
+
+
+@hookimpl
+def slotaudio_decoders() -> Mapping[str, str]:
+    return {"spatial_broadcast": "slotaudio.decoders.spatial_broadcast:SpatialBroadcast"}
+
+
+@hookimpl
+def slotaudio_matchers() -> Mapping[str, str]:
+    return {
+        "hungarian": "slotaudio.matchers.hungarian:Hungarian",
+        "exhaustive": "slotaudio.matchers.exhaustive:Exhaustive",
+        "fixed": "slotaudio.matchers.fixed:Fixed",
+    }
+
+
+@hookimpl
+def slotaudio_objectives() -> Mapping[str, str]:
+    return {
+        "supervised": "slotaudio.objectives.supervised:Supervised",
+        "autoencoder": "slotaudio.objectives.autoencoder:Autoencoder",
+    }
+
+
+@hookimpl
+def slotaudio_datasets() -> Mapping[str, str]:
+    return {
+        "folder": "slotaudio.data.folder:FolderMixtures",
+        "synthetic": "slotaudio.data.synthetic:SyntheticMixtures",
+    }
+
+
+@hookimpl(trylast=True)
+def slotaudio_build(factory: Callable[..., Any], options: dict[str, Any]) -> Any:
+    return factory(**options)

@@ -1,0 +1,88 @@
+"""The command line. One module per command; torch is imported inside the commands that compute."""
+
+import os
+import signal
+import sys
+from typing import Annotated, NoReturn
+
+import click
+import typer
+
+from slotaudio import __version__
+from slotaudio.cli import listing
+from slotaudio.errors import SlotaudioError
+from slotaudio.pluginmanager import plugin_manager
+
+app = typer.Typer(
+    name="slotaudio",
+    help="Separate recordings into their sources with slot-centric models, and build such models.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"slotaudio {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _global(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks instead of one-line messages.")] = False,
+) -> None:
+    if debug:
+        os.environ["SLOTAUDIO_DEBUG"] = "1"
+
+
+app.command("components")(listing.components)
+app.command("plugins")(listing.plugins)
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """Print one message on standard error and exit."""
+    print(f"slotaudio: error: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _terminate(*_: object) -> NoReturn:
+    raise KeyboardInterrupt  # one path for Ctrl-C and SIGTERM: outputs are closed, then the exit code tells
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command: exit code 2 for the user's error, 1 for ours, 130 when interrupted."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        plugin_manager().call_each("slotaudio_commands", app=app)
+        app(args=arguments, standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message())
+        sys.exit(0)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        fail("interrupted; what was complete is kept", 130)
+    except SlotaudioError as error:
+        _unless_debug()
+        fail(str(error), error.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `slotaudio components | head`
+        sys.exit(1)
+    except Exception as error:
+        _unless_debug()
+        fail(
+            f"unexpected {type(error).__name__}: {error}\n"
+            "This is a defect of slotaudio or of a plug-in; `slotaudio --debug ...` shows where.",
+            1,
+        )
+
+
+def _unless_debug() -> None:
+    """Let the exception being handled through, traceback and all, if ``--debug`` was given."""
+    if os.environ.get("SLOTAUDIO_DEBUG"):
+        raise  # noqa: PLE0704  (called from an except block)

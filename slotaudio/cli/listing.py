@@ -1,0 +1,54 @@
+"""`slotaudio components` and `slotaudio plugins`."""
+
+from typing import Annotated
+
+import typer
+
+from slotaudio.errors import UserError
+from slotaudio.pluginmanager import plugin_manager
+from slotaudio.registry import FAMILIES
+
+
+def components(
+    family: Annotated[str | None, typer.Argument(help="Show only one family, with every option.")] = None,
+) -> None:
+    """List every component of every plug-in by family."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    from slotaudio.describe import describe
+
+    wanted = family.removesuffix("s") if family else None
+    if wanted is not None and wanted not in FAMILIES:
+        raise UserError(f"no family named {family!r}; the families are: {', '.join(FAMILIES)}")
+    console = Console(highlight=False, soft_wrap=True)
+    for name, registry in FAMILIES.items():
+        if wanted not in (None, name):
+            continue
+        console.print(f"[bold]{name}s[/bold]")
+        offers = registry.offers()
+        width = max((len(offer.name) for offer in offers), default=0)
+        for offer in offers:
+            description = describe(offer)
+            origin = "" if offer.plugin == "slotaudio" else f"  ({offer.plugin})"
+            console.print(f"  [cyan]{offer.name:<{width}}[/cyan]  {escape(description.summary + origin)}")
+            if wanted:
+                console.print(*(f"  {'':<{width}}    {escape(option)}" for option in description.options), sep="\n")
+
+
+def plugins() -> None:
+    """List plug-ins, the packages they come from, and what went wrong with any of them."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    for registry in FAMILIES.values():
+        registry.offers()  # a hook that raises is found out here, not in the middle of a run
+    manager = plugin_manager()
+    console = Console(highlight=False, soft_wrap=True)
+    for name, _ in manager.list_name_plugin():
+        origin = manager.distributions.get(name)
+        source = f"{origin.package} {origin.version}" if origin else "registered in this process"
+        offered = [f"{family}/{o.name}" for family, r in FAMILIES.items() for o in r.offers() if o.plugin == name]
+        console.print(f"[cyan]{escape(name)}[/cyan]  {escape(source)}  {escape(', '.join(offered))}")
+    for name, reason in manager.failures.items():
+        console.print(f"[red]{escape(name)}[/red]  failed: {escape(reason)}")

@@ -1,0 +1,130 @@
+"""Build components by name and compose them into a model.
+
+The constructor's signature is the schema: options are checked against it before anything is
+built, and dimensions are threaded from stage to stage, so that no number is written twice.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from slotaudio.errors import WrongOptions
+from slotaudio.pluginmanager import plugin_manager
+from slotaudio.registry import FAMILIES
+from slotaudio.spec import Spec
+
+if TYPE_CHECKING:
+    from slotaudio.model import SlotModel
+
+Like = Spec | str | Mapping[str, Any]
+
+STAGES = ("frontend", "encoder", "bottleneck", "decoder", "matcher")
+"""The families that make up a model, in the order in which dimensions are threaded."""
+
+_OFFERED_BY = {
+    "frontend": ("sample_rate", "channels", "in_channels", "freq"),
+    "encoder": ("in_dim", "tokens"),
+    "bottleneck": ("slot_dim",),
+}
+
+
+def build(family: str, spec: Like, /, **offered: Any) -> Any:
+    """Build one component through the ``slotaudio_build`` hook.
+
+    Args:
+        family: ``"frontend"``, ``"encoder"``, ... (see `slotaudio.registry.FAMILIES`).
+        spec: its name, `Spec` or mapping.
+        offered: values that the constructor gets if it has a parameter of that name and the
+            spec does not set it (this is how dimensions are threaded).
+
+    Raises:
+        UnknownComponent, AmbiguousComponent: see `slotaudio.registry.Registry.offer`.
+        WrongOptions: the constructor does not take these options; shows its signature.
+    """
+    spec = Spec.of(spec)
+    factory = FAMILIES[family][spec.name]
+    options = check_options(family, spec, factory, offered)
+    return plugin_manager().hook.slotaudio_build(family=family, name=spec.name, factory=factory, options=options)
+
+
+def check_options(
+    family: str, spec: Spec, factory: Callable[..., Any], offered: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the options to call `factory` with, or say why it would refuse them.
+
+    Raises:
+        WrongOptions: names the component, what is wrong and the whole signature.
+    """
+    signature = inspect.signature(factory)
+    threaded = {
+        key: value
+        for key, value in (offered or {}).items()
+        if key in signature.parameters and value is not None and key not in spec.options
+    }
+    options = {**threaded, **spec.options}
+    try:
+        signature.bind(**options)
+    except TypeError as error:
+        raise WrongOptions(f"{family} {spec.name!r}: {error}. It takes {_readable(signature)}") from None
+    return options
+
+
+def _readable(signature: inspect.Signature) -> str:
+    """The signature without its return type; module paths of annotations shortened."""
+    return str(signature.replace(return_annotation=inspect.Signature.empty)).replace("collections.abc.", "")
+
+
+def compose(
+    frontend: Like = "stft",
+    encoder: Like = "resnet",
+    bottleneck: Like | None = "transformer",
+    decoder: Like | None = "spatial_broadcast",
+    matcher: Like = "hungarian",
+    *,
+    slots: int = 2,
+    window: float | None = 0.5,
+    mask: Like | None = None,
+) -> "SlotModel":
+    """Compose a model from components by name.
+
+    Args:
+        frontend, encoder, bottleneck, decoder, matcher: names, `Spec`s or mappings. Bottleneck
+            and decoder may be None: the model then only encodes.
+        slots: how many slots K the model predicts.
+        window: seconds that the encoder sees at once; None for recordings of any length.
+        mask: how estimated magnitudes become masks: ``"wiener"`` (default), ``"binary"`` or a
+            mapping with options (see `slotaudio.separation.masks`).
+
+    Returns:
+        A `slotaudio.SlotModel`, randomly initialised.
+
+    Example:
+        >>> from slotaudio import Spec, compose
+        >>> model = compose(encoder=Spec("resnet", depth=18, width=16),
+        ...                 bottleneck=Spec("transformer", slot_dim=64))
+        >>> model.bottleneck.slot_dim
+        64
+    """
+    from slotaudio.model import SlotModel
+
+    chosen = {
+        "frontend": frontend,
+        "encoder": encoder,
+        "bottleneck": bottleneck,
+        "decoder": decoder,
+        "matcher": matcher,
+    }
+    offered: dict[str, Any] = {"slots": slots, "window": window}
+    parts: dict[str, Any] = {}
+    for family, like in chosen.items():
+        if like is None:
+            continue
+        parts[family] = part = build(family, like, **offered)
+        offered |= {name: getattr(part, _attribute(name), None) for name in _OFFERED_BY.get(family, ())}
+    specs = {family: Spec.of(like) for family, like in chosen.items() if like is not None}
+    return SlotModel(**parts, specs=specs, slots=slots, window=window, mask=mask or "wiener")
+
+
+def _attribute(parameter: str) -> str:
+    """The attribute of a stage behind a parameter of the next: `in_*` reads what came `out_*`."""
+    return "out_" + parameter.removeprefix("in_") if parameter.startswith("in_") else parameter

@@ -1,0 +1,72 @@
+"""Describes components without importing them: summary and options are read from the source text."""
+
+import ast
+import functools
+import importlib.util
+import inspect
+from dataclasses import dataclass
+
+from slotaudio.registry import Offer
+
+
+@dataclass(frozen=True)
+class Description:
+    """First line of the docstring and the options with their defaults, as written."""
+
+    summary: str
+    options: tuple[str, ...]
+
+
+def describe(offer: Offer) -> Description:
+    """Describe an offered component; importing neither it nor torch if its target is a string."""
+    if not isinstance(offer.target, str):
+        signature = inspect.signature(offer.target)
+        doc = inspect.getdoc(offer.target) or ""
+        return Description(doc.partition("\n")[0], tuple(str(p) for p in signature.parameters.values()))
+    module, _, attribute = offer.target.partition(":")
+    node = _definition(module, attribute)
+    if node is None:
+        return Description(f"(no source found for {offer.target})", ())
+    doc = ast.get_docstring(node) or ""
+    return Description(doc.partition("\n")[0], _options(node))
+
+
+def _definition(module: str, attribute: str) -> ast.ClassDef | ast.FunctionDef | None:
+    for node in _parsed(module).body:
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.name == attribute:
+            return node
+    return None
+
+
+@functools.cache
+def _parsed(module: str) -> ast.Module:
+    try:
+        spec = importlib.util.find_spec(module)  # imports parent packages only
+    except ImportError:
+        spec = None
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        return ast.Module(body=[], type_ignores=[])
+    with open(spec.origin, encoding="utf-8") as file:
+        return ast.parse(file.read())
+
+
+def _options(node: ast.ClassDef | ast.FunctionDef) -> tuple[str, ...]:
+    if isinstance(node, ast.FunctionDef):
+        return _parameters(node)
+    for item in node.body:
+        if isinstance(item, ast.FunctionDef) and item.name == "__init__":
+            return _parameters(item)
+    # a dataclass: its annotated fields are the options
+    return tuple(ast.unparse(item) for item in node.body if isinstance(item, ast.AnnAssign))
+
+
+def _parameters(function: ast.FunctionDef) -> tuple[str, ...]:
+    arguments = function.args
+    names = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+    missing: list[ast.expr | None] = [None] * (len(arguments.posonlyargs + arguments.args) - len(arguments.defaults))
+    defaults = [*missing, *arguments.defaults, *arguments.kw_defaults]
+    return tuple(
+        name.arg + (f"={ast.unparse(default)}" if default is not None else "")
+        for name, default in zip(names, defaults, strict=True)
+        if name.arg != "self"
+    )

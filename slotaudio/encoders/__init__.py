@@ -1,0 +1,1 @@
+"""Encoders: spectrum to features. One component per file; import them through `slotaudio.registry`."""

@@ -1,0 +1,124 @@
+"""`SlotModel`: the stages of one model, glued in the order of the signal path."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from slotaudio.errors import UserError
+from slotaudio.separation.masks import synthesise
+from slotaudio.spec import Spec
+from slotaudio.types import Bottleneck, Decoder, Encoder, Features, Frontend, Matcher, Prediction, Slots
+
+
+class SlotModel(nn.Module):
+    """A mixture goes in, an unordered set of slots and one estimate per slot come out.
+
+    Made by `slotaudio.compose`; the stages are attributes of the same names.
+
+    Args:
+        frontend, encoder, bottleneck, decoder, matcher: built components.
+        specs: what each was built from, saved beside the weights.
+        slots: how many slots K the model predicts.
+        window: seconds that the encoder sees at once; None for any length.
+        mask: see `slotaudio.separation.masks.mask_function`.
+    """
+
+    def __init__(
+        self,
+        frontend: Frontend,
+        encoder: Encoder,
+        bottleneck: Bottleneck | None = None,
+        decoder: Decoder | None = None,
+        matcher: Matcher | None = None,
+        *,
+        specs: Mapping[str, Spec],
+        slots: int,
+        window: float | None,
+        mask: Spec | str | Mapping[str, Any] = "wiener",
+    ) -> None:
+        super().__init__()
+        self.frontend = frontend
+        self.encoder = encoder
+        self.bottleneck = bottleneck
+        self.decoder = decoder
+        self.matcher = matcher
+        self.specs = dict(specs)
+        self.slots = slots
+        self.window = window
+        self.mask = Spec.of(mask)
+
+    @property
+    def sample_rate(self) -> int:
+        """Samples per second that the model works at."""
+        return self.frontend.sample_rate
+
+    @property
+    def window_samples(self) -> int | None:
+        """Samples of one window; None where the model takes any length."""
+        return None if self.window is None else round(self.window * self.sample_rate)
+
+    def encode(self, wave: Float[Tensor, "batch channels time"]) -> Features:
+        """Return the encoder's features of a wave."""
+        spectrum = self.frontend(wave)
+        return self.encoder(self.frontend.features(spectrum))
+
+    def initial_slots(self, batch: int, generator: torch.Generator | None = None) -> Float[Tensor, "batch slots dim"]:
+        """Return what the slots start from: learned queries or seeded noise."""
+        return self._stage("bottleneck").initial_slots(batch, generator)
+
+    def forward(
+        self,
+        windows: Float[Tensor, "batch steps channels time"],
+        initial: Float[Tensor, "batch slots dim"] | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Prediction:
+        """Predict slots and estimates for consecutive windows of each recording.
+
+        Frontend, encoder and decoder see every window by itself; only the bottleneck sees their
+        order, so that slots can be carried from one to the next.
+
+        Args:
+            windows: for models of one window, `steps` is 1.
+            initial: slots to start from; `initial_slots` by default.
+            generator: for bottlenecks that draw their initial slots.
+
+        Raises:
+            UserError: the model was composed without bottleneck or decoder.
+        """
+        bottleneck, decoder = self._stage("bottleneck"), self._stage("decoder")
+        batch, steps = windows.shape[:2]
+        spectrum = self.frontend(rearrange(windows, "batch steps channels time -> (batch steps) channels time"))
+        features = self.encoder(self.frontend.features(spectrum))
+        if initial is None:
+            initial = self.initial_slots(batch, generator)
+        slots: Slots = bottleneck(_by_recording(features, batch), initial)
+        vectors = rearrange(
+            slots.vectors, "batch (windows steps) slots dim -> (batch windows) steps slots dim", windows=steps
+        )
+        return Prediction(spectrum, features, slots, decoder(vectors, features, spectrum))
+
+    def sources(self, prediction: Prediction, batch: int = 1) -> Float[Tensor, "batch steps slots channels time"]:
+        """Synthesise one wave per slot from a prediction of `batch` recordings."""
+        waves = synthesise(prediction.estimates, prediction.spectrum, self.frontend, self.mask)
+        return rearrange(
+            waves, "(batch steps) slots channels time -> batch steps slots channels time", batch=batch
+        )
+
+    def _stage(self, family: str) -> Any:
+        stage = getattr(self, family)
+        if stage is None:
+            raise UserError(f"this model was composed without a {family}: it can only `encode`")
+        return stage
+
+
+def _by_recording(features: Features, batch: int) -> Features:
+    """Put the windows of each recording in order along the steps axis."""
+    tokens = rearrange(
+        features.tokens, "(batch windows) steps tokens dim -> batch (windows steps) tokens dim", batch=batch
+    )
+    return replace(features, tokens=tokens)

@@ -1,0 +1,122 @@
+"""Finds plug-ins, isolates the broken ones and says what became of each."""
+
+import functools
+import os
+import warnings
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+import pluggy
+
+from slotaudio import __version__, hookspecs
+from slotaudio.errors import SlotaudioError
+
+ENTRY_POINT_GROUP = "slotaudio"
+BUILTIN = "slotaudio"
+
+
+class PluginWarning(UserWarning):
+    """A plug-in could not be loaded, or offers a hook that does not exist."""
+
+
+class PluginLoadError(SlotaudioError):
+    """A plug-in failed to load and ``SLOTAUDIO_STRICT_PLUGINS=1`` asks for an error."""
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """The installed package that a plug-in came from."""
+
+    package: str
+    version: str
+
+
+class PluginManager(pluggy.PluginManager):
+    """A pluggy manager that remembers where plug-ins came from and why some failed."""
+
+    def __init__(self) -> None:
+        super().__init__("slotaudio")
+        self.add_hookspecs(hookspecs)
+        self.distributions: dict[str, Distribution] = {}
+        self.failures: dict[str, str] = {}
+        self.strict = os.environ.get("SLOTAUDIO_STRICT_PLUGINS", "") not in ("", "0")
+
+    def fail(self, plugin: str, error: BaseException | str) -> None:
+        """Record that `plugin` failed; warn, or raise in strict mode.
+
+        Raises:
+            PluginLoadError: in strict mode.
+        """
+        reason = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
+        if self.failures.get(plugin) == reason:
+            return  # one warning per failure, however many registries look
+        self.failures[plugin] = reason
+        sentence = f"plug-in {plugin!r} failed to load: {reason}"
+        if self.strict:
+            cause = error if isinstance(error, BaseException) else None
+            raise PluginLoadError(sentence) from cause
+        warnings.warn(f"{sentence} (`slotaudio plugins` lists it; everything else works)", PluginWarning, stacklevel=2)
+
+    def load(self, entry_point: EntryPoint) -> None:
+        """Import and register one third-party plug-in; a failure is recorded, not raised."""
+        try:
+            self.register(entry_point.load(), name=entry_point.name)
+        except Exception as error:  # anything at all may go wrong in foreign code at import
+            self.fail(entry_point.name, error)
+        else:
+            if entry_point.dist is not None:
+                self.distributions[entry_point.name] = Distribution(entry_point.dist.name, entry_point.dist.version)
+
+    def check(self) -> None:
+        """Report hooks that no specification knows: almost always a misspelt name."""
+        try:
+            self.check_pending()
+        except pluggy.PluginValidationError as error:
+            plugin = self.get_name(error.plugin) or "unknown"
+            self.fail(plugin, f"{error}. Known hooks: {', '.join(sorted(vars(self.hook)))}")
+
+    def call_each(self, hook: str, **arguments: Any) -> list[tuple[str, Any]]:
+        """Call `hook` of every plug-in, one by one, with the plug-in's name beside each result.
+
+        A plug-in that raises is recorded as failed and left out; the others are unaffected.
+        """
+        results = []
+        for implementation in getattr(self.hook, hook).get_hookimpls():
+            kwargs = {name: arguments[name] for name in implementation.argnames}
+            try:
+                results.append((implementation.plugin_name, implementation.function(**kwargs)))
+            except Exception as error:  # see load()
+                self.fail(implementation.plugin_name, f"{hook}() raised {type(error).__name__}: {error}")
+        return results
+
+
+def new_plugin_manager(external: bool = True) -> PluginManager:
+    """Make a manager: the built-ins first, then installed plug-ins unless `external` is false.
+
+    ``SLOTAUDIO_PLUGINS=a,b`` limits third-party plug-ins to those names; empty disables all.
+    ``SLOTAUDIO_STRICT_PLUGINS=1`` turns every plug-in failure into an error.
+    """
+    from slotaudio import builtin
+
+    manager = PluginManager()
+    manager.register(builtin, name=BUILTIN)
+    manager.distributions[BUILTIN] = Distribution("slotaudio", __version__)
+    if external:
+        limit = os.environ.get("SLOTAUDIO_PLUGINS")
+        wanted = None if limit is None else {name.strip() for name in limit.split(",")} - {""}
+        offered = {entry_point.name: entry_point for entry_point in entry_points(group=ENTRY_POINT_GROUP)}
+        for name, entry_point in sorted(offered.items()):
+            if wanted is None or name in wanted:
+                manager.load(entry_point)
+        for name in sorted((wanted or set()) - set(offered)):
+            known = ", ".join(sorted(offered)) or "none"
+            manager.fail(name, f"SLOTAUDIO_PLUGINS names it, but it is not installed (installed: {known})")
+    manager.check()
+    return manager
+
+
+@functools.cache
+def plugin_manager() -> PluginManager:
+    """Return the process-wide manager, made on first use."""
+    return new_plugin_manager()

@@ -1,0 +1,151 @@
+"""Registries: read-only views of what the plug-ins offer, one per family.
+
+A registry stores nothing, so it cannot disagree with the plug-ins::
+
+    from slotaudio.registry import encoders
+    list(encoders)          # every name
+    encoders["resnet"]      # the class
+    encoders.find("res*")   # names by wildcard
+"""
+
+import difflib
+import fnmatch
+import importlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+from slotaudio import hookimpl
+from slotaudio.errors import AmbiguousComponent, SlotaudioError, UnknownComponent
+from slotaudio.pluginmanager import Distribution, PluginManager, plugin_manager
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One component as a plug-in offers it: nothing is imported until `load`."""
+
+    family: str
+    name: str
+    plugin: str
+    target: Any
+    distribution: Distribution | None
+
+    def load(self) -> Callable[..., Any]:
+        """Import the component.
+
+        Raises:
+            SlotaudioError: the target of the hook cannot be imported; names the plug-in.
+        """
+        if not isinstance(self.target, str):
+            return self.target  # type: ignore[no-any-return]
+        module, _, attribute = self.target.partition(":")
+        try:
+            return getattr(importlib.import_module(module), attribute)  # type: ignore[no-any-return]
+        except Exception as error:
+            raise SlotaudioError(
+                f"{self.family} {self.name!r} of plug-in {self.plugin!r} cannot be imported from "
+                f"{self.target!r}: {type(error).__name__}: {error}"
+            ) from error
+
+
+class Registry(Mapping[str, Callable[..., Any]]):
+    """A view of one family's components over all plug-ins."""
+
+    def __init__(self, family: str, manager: Callable[[], PluginManager] = plugin_manager) -> None:
+        self.family = family
+        self._manager = manager
+
+    def offers(self) -> list[Offer]:
+        """Every offer of every plug-in, sorted by name, clashes included."""
+        manager = self._manager()
+        found = []
+        for plugin, result in manager.call_each(f"slotaudio_{self.family}s"):
+            try:
+                items = dict(result).items()
+            except (TypeError, ValueError):
+                manager.fail(plugin, f"slotaudio_{self.family}s() returned {type(result).__name__}, not a mapping")
+                continue
+            origin = manager.distributions.get(plugin)
+            found += [Offer(self.family, name, plugin, target, origin) for name, target in items]
+        return sorted(found, key=lambda offer: (offer.name, offer.plugin))
+
+    def offer(self, name: str) -> Offer:
+        """Return the one offer behind `name`, which may be written ``plugin/name``.
+
+        Raises:
+            UnknownComponent: nobody offers it; suggests, lists, and names plug-ins that failed.
+            AmbiguousComponent: several plug-ins do; lists the full spellings.
+        """
+        plugin, _, short = name.rpartition("/")
+        offers = self.offers()
+        matching = [o for o in offers if o.name == short and plugin in ("", o.plugin)]
+        if len(matching) == 1:
+            return matching[0]
+        if matching:
+            choices = ", ".join(f"{o.plugin}/{o.name}" for o in matching)
+            raise AmbiguousComponent(f"{name!r} is offered by several plug-ins; write one of: {choices}")
+        raise UnknownComponent(self._unknown(name, offers))
+
+    def _unknown(self, name: str, offers: list[Offer]) -> str:
+        known = sorted({o.name for o in offers})
+        close = difflib.get_close_matches(name.rpartition("/")[2], known, n=1)
+        lines = [f"no {self.family} named {name!r}." + (f" Did you mean {close[0]!r}?" if close else "")]
+        lines.append(f"  known: {', '.join(known) or 'none'}")
+        lines += [f"  plug-in {p!r} failed to load: {why}" for p, why in self._manager().failures.items()]
+        return "\n".join(lines)
+
+    def __getitem__(self, name: str) -> Callable[..., Any]:
+        return self.offer(name).load()
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and any(name in (o.name, f"{o.plugin}/{o.name}") for o in self.offers())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys(o.name for o in self.offers()))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def __repr__(self) -> str:
+        return f"<{self.family}s: {', '.join(self)}>"
+
+    def find(self, pattern: str) -> list[str]:
+        """Names that match a shell wildcard, such as ``"res*"``."""
+        return fnmatch.filter(list(self), pattern)
+
+    def register(self, name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Offer the decorated class or function under `name` (notebooks and tests).
+
+        Running the cell again replaces the earlier definition.
+        """
+
+        def decorate(target: Callable[..., Any]) -> Callable[..., Any]:
+            hook = f"slotaudio_{self.family}s"
+
+            def offer() -> Mapping[str, Any]:
+                return {name: target}
+
+            offer.__name__ = hook
+            manager, plugin = self._manager(), f"local-{self.family}-{name}"
+            if manager.has_plugin(plugin):
+                manager.unregister(name=plugin)
+            manager.register(SimpleNamespace(**{hook: hookimpl(offer)}), name=plugin)
+            return target
+
+        return decorate
+
+
+frontends = Registry("frontend")
+encoders = Registry("encoder")
+bottlenecks = Registry("bottleneck")
+decoders = Registry("decoder")
+matchers = Registry("matcher")
+objectives = Registry("objective")
+datasets = Registry("dataset")
+
+FAMILIES: dict[str, Registry] = {
+    registry.family: registry
+    for registry in (frontends, encoders, bottlenecks, decoders, matchers, objectives, datasets)
+}
+"""Every family by its singular name, in the order of the signal path."""
