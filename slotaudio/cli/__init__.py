@@ -3,9 +3,9 @@
 import os
 import signal
 import sys
+import warnings
 from typing import Annotated, NoReturn
 
-import click
 import typer
 
 from slotaudio import __version__
@@ -53,26 +53,24 @@ def _terminate(*_: object) -> NoReturn:
     raise KeyboardInterrupt  # one path for Ctrl-C and SIGTERM: outputs are closed, then the exit code tells
 
 
+def _one_line(message: Warning | str, *_: object) -> str:
+    return f"slotaudio: warning: {message}\n"  # a user needs the sentence, not the line that printed it
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run a command: exit code 2 for the user's error, 1 for ours, 130 when interrupted."""
     signal.signal(signal.SIGTERM, _terminate)
+    warnings.formatwarning = _one_line
     try:
         plugin_manager().call_each("slotaudio_commands", app=app)
-        app(args=arguments, standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        print(error.format_message())
-        sys.exit(0)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        fail("interrupted; what was complete is kept", 130)
+        app(args=arguments)
+    except SystemExit as stop:
+        if stop.code == 130:
+            fail("interrupted; what was complete is kept", 130)
+        raise
     except SlotaudioError as error:
         _unless_debug()
         fail(str(error), error.exit_code)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `slotaudio components | head`
-        sys.exit(1)
     except Exception as error:
         _unless_debug()
         fail(
