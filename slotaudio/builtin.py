@@ -21,7 +21,11 @@ def slotaudio_encoders() -> Mapping[str, str]:
 
 @hookimpl
 def slotaudio_bottlenecks() -> Mapping[str, str]:
-    return {"transformer": "slotaudio.bottlenecks.transformer:TransformerBottleneck"}
+    return {
+        "transformer": "slotaudio.bottlenecks.transformer:TransformerBottleneck",
+        "slot_attention": "slotaudio.bottlenecks.slot_attention:SlotAttention",
+        "carry_over": "slotaudio.bottlenecks.carry_over:CarryOver",
+    }
 
 
 @hookimpl
