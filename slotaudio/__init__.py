@@ -28,7 +28,18 @@ _PUBLIC = {
     "UserError": "slotaudio.errors",
 }
 
-__all__ = ["hookimpl", "__version__", *_PUBLIC]
+__all__ = [
+    "Separator",
+    "SlotModel",
+    "SlotaudioError",
+    "Spec",
+    "UserError",
+    "__version__",
+    "build",
+    "compose",
+    "hookimpl",
+    "preset",
+]
 
 if TYPE_CHECKING:
     from slotaudio.compose import build, compose

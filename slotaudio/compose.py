@@ -8,9 +8,10 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from slotaudio.errors import WrongOptions
+from slotaudio.errors import UserError, WrongOptions
 from slotaudio.pluginmanager import plugin_manager
 from slotaudio.registry import FAMILIES
+from slotaudio.schema import fits, readable
 from slotaudio.spec import Spec
 
 if TYPE_CHECKING:
@@ -38,10 +39,13 @@ def build(family: str, spec: Like, /, **offered: Any) -> Any:
             spec does not set it (this is how dimensions are threaded).
 
     Raises:
+        UserError: there is no such family.
         UnknownComponent, AmbiguousComponent: see `slotaudio.registry.Registry.offer`.
         WrongOptions: the constructor does not take these options; shows its signature.
     """
     spec = Spec.of(spec)
+    if family not in FAMILIES:
+        raise UserError(f"no family named {family!r}; the families are: {', '.join(FAMILIES)}")
     factory = FAMILIES[family][spec.name]
     options = check_options(family, spec, factory, offered)
     return plugin_manager().hook.slotaudio_build(family=family, name=spec.name, factory=factory, options=options)
@@ -66,6 +70,11 @@ def check_options(
         signature.bind(**options)
     except TypeError as error:
         raise WrongOptions(f"{family} {spec.name!r}: {error}. It takes {_readable(signature)}") from None
+    for key, value in spec.options.items():
+        annotation = signature.parameters[key].annotation if key in signature.parameters else Any
+        if not fits(annotation, value):
+            wrong = f"{key} = {value!r} is not {readable(annotation)}"
+            raise WrongOptions(f"{family} {spec.name!r}: {wrong}. It takes {_readable(signature)}")
     return options
 
 

@@ -20,9 +20,12 @@ class Description:
 def describe(offer: Offer) -> Description:
     """Describe an offered component; importing neither it nor torch if its target is a string."""
     if not isinstance(offer.target, str):
-        signature = inspect.signature(offer.target)
         doc = inspect.getdoc(offer.target) or ""
-        return Description(doc.partition("\n")[0], tuple(str(p) for p in signature.parameters.values()))
+        try:
+            parameters = inspect.signature(offer.target).parameters.values()
+        except ValueError:  # some classes written in C do not tell
+            return Description(doc.partition("\n")[0], ())
+        return Description(doc.partition("\n")[0], tuple(map(str, parameters)))
     module, _, attribute = offer.target.partition(":")
     node = _definition(module, attribute)
     if node is None:
@@ -42,12 +45,12 @@ def _definition(module: str, attribute: str) -> ast.ClassDef | ast.FunctionDef |
 def _parsed(module: str) -> ast.Module:
     try:
         spec = importlib.util.find_spec(module)  # imports parent packages only
-    except ImportError:
-        spec = None
-    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
-        return ast.Module(body=[], type_ignores=[])
-    with open(spec.origin, encoding="utf-8") as file:
-        return ast.parse(file.read())
+        if spec is not None and spec.origin is not None and spec.origin.endswith(".py"):
+            with open(spec.origin, encoding="utf-8") as file:
+                return ast.parse(file.read())
+    except Exception:  # a broken plug-in must not spoil the list; `Offer.load` says what is wrong with it
+        pass
+    return ast.Module(body=[], type_ignores=[])
 
 
 def _options(node: ast.ClassDef | ast.FunctionDef) -> tuple[str, ...]:

@@ -105,9 +105,7 @@ class SlotModel(nn.Module):
     def sources(self, prediction: Prediction, batch: int = 1) -> Float[Tensor, "batch steps slots channels time"]:
         """Synthesise one wave per slot from a prediction of `batch` recordings."""
         waves = synthesise(prediction.estimates, prediction.spectrum, self.frontend, self.mask)
-        return rearrange(
-            waves, "(batch steps) slots channels time -> batch steps slots channels time", batch=batch
-        )
+        return rearrange(waves, "(batch steps) slots channels time -> batch steps slots channels time", batch=batch)
 
     def _stage(self, family: str) -> Any:
         stage = getattr(self, family)

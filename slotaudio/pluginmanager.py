@@ -1,5 +1,6 @@
 """Finds plug-ins, isolates the broken ones and says what became of each."""
 
+import difflib
 import functools
 import os
 import warnings
@@ -60,21 +61,33 @@ class PluginManager(pluggy.PluginManager):
 
     def load(self, entry_point: EntryPoint) -> None:
         """Import and register one third-party plug-in; a failure is recorded, not raised."""
+        name, package = entry_point.name, entry_point.dist
+        if self.has_plugin(name):
+            source = f" of package {package.name!r}" if package else ""
+            self.fail(name, f"another plug-in has taken that name; the one{source} was left out")
+            return
         try:
-            self.register(entry_point.load(), name=entry_point.name)
-        except Exception as error:  # anything at all may go wrong in foreign code at import
-            self.fail(entry_point.name, error)
+            self.register(entry_point.load(), name=name)
+        except (Exception, SystemExit) as error:  # anything at all may go wrong in foreign code at import
+            if self.has_plugin(name):
+                self.unregister(name=name)  # pluggy keeps the hooks that it had seen before the wrong one
+            self.fail(name, error)
         else:
-            if entry_point.dist is not None:
-                self.distributions[entry_point.name] = Distribution(entry_point.dist.name, entry_point.dist.version)
+            if package is not None:
+                self.distributions[name] = Distribution(package.name, package.version)
 
     def check(self) -> None:
         """Report hooks that no specification knows: almost always a misspelt name."""
-        try:
-            self.check_pending()
-        except pluggy.PluginValidationError as error:
-            plugin = self.get_name(error.plugin) or "unknown"
-            self.fail(plugin, f"{error}. Known hooks: {', '.join(sorted(vars(self.hook)))}")
+        known = sorted(name for name, hook in vars(self.hook).items() if hook.has_spec())
+        for name, hook in vars(self.hook).items():
+            if hook.has_spec():
+                continue
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            for implementation in hook.get_hookimpls():
+                if not implementation.optionalhook:
+                    reason = f"there is no hook {name!r}.{hint} Known hooks: {', '.join(known)}"
+                    self.fail(implementation.plugin_name, reason)
 
     def call_each(self, hook: str, **arguments: Any) -> list[tuple[str, Any]]:
         """Call `hook` of every plug-in, one by one, with the plug-in's name beside each result.
@@ -86,7 +99,7 @@ class PluginManager(pluggy.PluginManager):
             kwargs = {name: arguments[name] for name in implementation.argnames}
             try:
                 results.append((implementation.plugin_name, implementation.function(**kwargs)))
-            except Exception as error:  # see load()
+            except (Exception, SystemExit) as error:  # see load()
                 self.fail(implementation.plugin_name, f"{hook}() raised {type(error).__name__}: {error}")
         return results
 
@@ -105,12 +118,13 @@ def new_plugin_manager(external: bool = True) -> PluginManager:
     if external:
         limit = os.environ.get("SLOTAUDIO_PLUGINS")
         wanted = None if limit is None else {name.strip() for name in limit.split(",")} - {""}
-        offered = {entry_point.name: entry_point for entry_point in entry_points(group=ENTRY_POINT_GROUP)}
-        for name, entry_point in sorted(offered.items()):
-            if wanted is None or name in wanted:
+        offered = sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry_point: entry_point.name)
+        for entry_point in offered:
+            if wanted is None or entry_point.name in wanted:
                 manager.load(entry_point)
-        for name in sorted((wanted or set()) - set(offered)):
-            known = ", ".join(sorted(offered)) or "none"
+        names = {entry_point.name for entry_point in offered}
+        for name in sorted((wanted or set()) - names):
+            known = ", ".join(sorted(names)) or "none"
             manager.fail(name, f"SLOTAUDIO_PLUGINS names it, but it is not installed (installed: {known})")
     manager.check()
     return manager

@@ -38,10 +38,10 @@ class Offer:
             SlotaudioError: the target of the hook cannot be imported; names the plug-in.
         """
         if not isinstance(self.target, str):
-            return self.target  # type: ignore[no-any-return]
+            return self.target
         module, _, attribute = self.target.partition(":")
         try:
-            return getattr(importlib.import_module(module), attribute)  # type: ignore[no-any-return]
+            return getattr(importlib.import_module(module), attribute)
         except Exception as error:
             raise SlotaudioError(
                 f"{self.family} {self.name!r} of plug-in {self.plugin!r} cannot be imported from "
@@ -58,16 +58,18 @@ class Registry(Mapping[str, Callable[..., Any]]):
 
     def offers(self) -> list[Offer]:
         """Every offer of every plug-in, sorted by name, clashes included."""
-        manager = self._manager()
+        manager, hook = self._manager(), f"slotaudio_{self.family}s"
         found = []
-        for plugin, result in manager.call_each(f"slotaudio_{self.family}s"):
-            try:
-                items = dict(result).items()
-            except (TypeError, ValueError):
-                manager.fail(plugin, f"slotaudio_{self.family}s() returned {type(result).__name__}, not a mapping")
+        for plugin, result in manager.call_each(hook):
+            if not isinstance(result, Mapping):
+                manager.fail(plugin, f"{hook}() returned {type(result).__name__}, not a mapping of names to targets")
                 continue
             origin = manager.distributions.get(plugin)
-            found += [Offer(self.family, name, plugin, target, origin) for name, target in items]
+            for name, target in result.items():
+                if isinstance(name, str) and (callable(target) or (isinstance(target, str) and ":" in target)):
+                    found.append(Offer(self.family, name, plugin, target, origin))
+                else:
+                    manager.fail(plugin, f'{hook}() offers {name!r}: {target!r}, not "package.module:Attribute"')
         return sorted(found, key=lambda offer: (offer.name, offer.plugin))
 
     def offer(self, name: str) -> Offer:
@@ -97,6 +99,13 @@ class Registry(Mapping[str, Callable[..., Any]]):
 
     def __getitem__(self, name: str) -> Callable[..., Any]:
         return self.offer(name).load()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return the component, or `default` if nobody offers it (`Mapping.get` waits for a KeyError)."""
+        try:
+            return self[name]
+        except UnknownComponent:
+            return default
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and any(name in (o.name, f"{o.plugin}/{o.name}") for o in self.offers())

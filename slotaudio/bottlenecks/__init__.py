@@ -1,1 +1,1 @@
-"""Bottlenecks: features and initial slots to slots. One component per file; import them through `slotaudio.registry`."""
+"""Bottlenecks: features and initial slots to slots. One component per file; use `slotaudio.registry`."""

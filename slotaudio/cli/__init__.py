@@ -53,8 +53,10 @@ def _terminate(*_: object) -> NoReturn:
     raise KeyboardInterrupt  # one path for Ctrl-C and SIGTERM: outputs are closed, then the exit code tells
 
 
-def _one_line(message: Warning | str, *_: object) -> str:
-    return f"slotaudio: warning: {message}\n"  # a user needs the sentence, not the line that printed it
+def _one_line(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    return f"slotaudio: warning: {message}\n"  # a user needs the sentence, not the place in the source
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -83,4 +85,4 @@ def main(arguments: list[str] | None = None) -> None:
 def _unless_debug() -> None:
     """Let the exception being handled through, traceback and all, if ``--debug`` was given."""
     if os.environ.get("SLOTAUDIO_DEBUG"):
-        raise  # noqa: PLE0704  (called from an except block)
+        raise  # what is being handled: this is called from except blocks only

@@ -1,1 +1,1 @@
-"""Matchers: cost to an assignment of slots to sources. One component per file; import them through `slotaudio.registry`."""
+"""Matchers: cost to an assignment of slots to sources. One component per file; use `slotaudio.registry`."""

@@ -1,0 +1,39 @@
+"""Does a value fit a type annotation? Signatures are the schema of recipes and of `compose`."""
+
+import inspect
+import types
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import Any, Literal, Union, get_args, get_origin
+
+_PLAIN: dict[Any, tuple[type, ...]] = {int: (Integral,), float: (Real,), str: (str,), bool: (bool,)}
+_SEQUENCES = (tuple, list, Sequence)
+
+
+def fits(annotation: Any, value: Any) -> bool:
+    """Whether `value` may be what `annotation` asks for; annotations beyond plain values accept anything.
+
+    An int is a float, as in Python; a bool is no number; a list, which is all that TOML has, is a tuple.
+    """
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if annotation is None or annotation is type(None):
+        return value is None
+    if origin is Literal:
+        return value in arguments
+    if origin in (Union, types.UnionType):
+        return any(fits(argument, value) for argument in arguments)
+    if origin in _SEQUENCES:
+        if not isinstance(value, (list, tuple)):
+            return False
+        wanted = [arguments[0]] * len(value) if origin is not tuple or arguments[-1:] == (...,) else arguments
+        return len(wanted) == len(value) and all(map(fits, wanted, value))
+    if annotation in _PLAIN:
+        return isinstance(value, _PLAIN[annotation]) and (annotation is bool or not isinstance(value, bool))
+    return True
+
+
+def readable(annotation: Any) -> str:
+    """Write an annotation for people: choices as a list, module paths left out."""
+    if get_origin(annotation) is Literal:
+        return "one of " + ", ".join(map(repr, get_args(annotation)))
+    return inspect.formatannotation(annotation).replace("collections.abc.", "").replace("typing.", "")

@@ -1,0 +1,104 @@
+"""`slotaudio`, `components`, `plugins` and `--version` as real processes."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from slotaudio import __version__
+
+HEAVY = ("torch", "lightning", "scipy", "numpy", "matplotlib", "soundfile")
+
+
+def slotaudio(*arguments, **environment):
+    """Run the command line in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "slotaudio", *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "200", **environment},
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "command",
+    [[], ["--help"], ["--version"], ["components"], ["components", "encoder"], ["plugins"], ["recipes"]],
+    ids=lambda command: " ".join(command) or "import",
+)
+def test_nothing_heavy_is_imported(command):
+    code = (
+        "import sys, slotaudio\n"
+        "from slotaudio.cli import main\n"
+        * bool(command)
+        + f"try:\n    main({command!r})\nexcept SystemExit as stop:\n    assert not stop.code, stop.code\n"
+        * bool(command)
+        + "import slotaudio, sys\n"
+        + f"found = [name for name in {HEAVY!r} if name in sys.modules]\n"
+        + "assert not found, found\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_version():
+    assert slotaudio("--version").stdout.strip() == f"slotaudio {__version__}"
+
+
+def test_components_lists_every_family_with_a_summary():
+    listed = slotaudio("components").stdout
+    for word in ("frontends", "stft", "matchers", "hungarian", "datasets", "folder"):
+        assert word in listed
+    assert "no source found" not in listed
+
+
+@pytest.mark.parametrize("family", ["frontend", "frontends"])
+def test_components_of_a_family_shows_the_options(family):
+    listed = slotaudio("components", family).stdout
+    assert "hop=125" in listed
+    assert "encoders" not in listed
+
+
+def test_unknown_family_is_the_users_error():
+    done = slotaudio("components", "flavour")
+    assert done.returncode == 2
+    assert done.stderr.strip() == (
+        "slotaudio: error: no family named 'flavour'; the families are: "
+        "frontend, encoder, bottleneck, decoder, matcher, objective, dataset"
+    )
+
+
+@pytest.mark.parametrize("arguments", [["nosuch"], ["--nosuch"], ["components", "a", "b"]])
+def test_usage_errors_exit_with_2(arguments):
+    done = slotaudio(*arguments)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "nosuch" in done.stderr or "unexpected extra argument" in done.stderr
+
+
+def test_plugins_lists_origins_and_failures(tmp_path):
+    (tmp_path / "slotaudio_bad.py").write_text("raise RuntimeError('no licence')")
+    metadata = tmp_path / "slotaudio_bad-1.2.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: slotaudio-bad\nVersion: 1.2\n")
+    (metadata / "entry_points.txt").write_text("[slotaudio]\nbad = slotaudio_bad\n")
+    done = slotaudio("plugins", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 0
+    assert f"slotaudio  slotaudio {__version__}  frontend/stft" in done.stdout
+    assert "bad  failed: RuntimeError: no licence" in done.stdout
+    assert done.stderr.startswith("slotaudio: warning: plug-in 'bad' failed to load: RuntimeError: no licence")
+    assert len(done.stderr.splitlines()) == 1
+    strict = slotaudio("plugins", PYTHONPATH=str(tmp_path), SLOTAUDIO_STRICT_PLUGINS="1")
+    assert strict.returncode == 1
+    assert strict.stderr.strip() == "slotaudio: error: plug-in 'bad' failed to load: RuntimeError: no licence"
+    traced = slotaudio("plugins", PYTHONPATH=str(tmp_path), SLOTAUDIO_STRICT_PLUGINS="1", SLOTAUDIO_DEBUG="1")
+    assert "Traceback" in traced.stderr
+
+
+def test_a_closed_pipe_is_no_error_message():
+    command = f"{sys.executable} -m slotaudio components | head -n 1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "frontends"
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,36 @@
+"""Which values fit which annotations."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+
+from slotaudio.schema import fits, readable
+
+
+@pytest.mark.parametrize(
+    ("annotation", "fitting", "misfits"),
+    [
+        (int, [0, -3, np.int64(3)], [1.5, True, "3", None]),
+        (float, [0, 1.5, np.float32(2)], [False, "1.5", None]),
+        (bool, [True, False], [0, 1, "true"]),
+        (str, ["", "x"], [3, None]),
+        (int | None, [3, None], ["3", 2.5]),
+        (Literal["a", "b"], ["a", "b"], ["c", 1]),
+        (tuple[float, float], [(0.9, 0.999), [1, 2]], [(1.0,), (1.0, 2.0, 3.0), 1.0, ("a", 1.0)]),
+        (tuple[int, ...], [(), (1, 2, 3), [4]], [("a",), 4]),
+        (Sequence[str], [["a"], ()], ["a", [1]]),
+        (str | Mapping[str, Any], ["x", {"a": 1}], []),
+        (Any, [None, object()], []),
+    ],
+)
+def test_fits(annotation, fitting, misfits):
+    assert [value for value in fitting if not fits(annotation, value)] == []
+    assert [value for value in misfits if fits(annotation, value)] == []
+
+
+def test_readable():
+    assert readable(int) == "int"
+    assert readable(Literal["a", "b"]) == "one of 'a', 'b'"
+    assert readable(tuple[int, ...]) == "tuple[int, ...]"
