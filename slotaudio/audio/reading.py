@@ -1,0 +1,251 @@
+"""Reading WAV, FLAC, OGG and MP3: whole, in stretches, or block by block in constant memory."""
+
+import contextlib
+import os
+import re
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import soundfile
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from slotaudio.errors import AudioFileError
+
+Pathlike = str | os.PathLike[str]
+
+LOUDEST = 1e6
+"""Samples beyond this are damage, not sound; their energy would overflow."""
+
+_RATES = range(1000, 768_001)
+_READS = "slotaudio reads WAV, FLAC, OGG and MP3"
+_CURE = "fetch it again, or export what can be played from an audio editor"
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """What the header of an audio file says."""
+
+    path: Path
+    sample_rate: int
+    channels: int
+    frames: int | None
+    """Samples per channel; None for an MP3 file without an index, whose length is a guess."""
+    format: str
+    subtype: str
+
+    @property
+    def depth(self) -> str:
+        """The subtype that loses nothing of this file's resolution: 16 bit, 24 bit or float."""
+        if self.subtype in ("FLOAT", "DOUBLE"):
+            return "FLOAT"
+        return "PCM_24" if self.subtype in ("PCM_24", "PCM_32", "ALAC_24", "ALAC_32") else "PCM_16"
+
+
+class AudioReader:
+    """An open audio file: `info`, and the wave in blocks, or any stretch of it.
+
+    Args:
+        path: WAV, FLAC, OGG or MP3.
+        block: samples per block.
+
+    Raises:
+        AudioFileError: missing, a directory, empty, truncated, no audio, no channels or no samples;
+            while reading: damaged data, or samples that are not finite.
+    """
+
+    def __init__(self, path: Pathlike, block: int = 65536) -> None:
+        self.path = Path(path)
+        self.block = block
+        _check_path(self.path)
+        with _mpg123_silenced(self.path):
+            try:
+                self._file = soundfile.SoundFile(str(self.path))
+            except (soundfile.LibsndfileError, TypeError, OSError) as error:  # TypeError: headerless .raw
+                raise AudioFileError(f"{self.path} cannot be read: {_why_unreadable(self.path, error)}") from None
+        file = self._file
+        self.info = AudioInfo(
+            self.path,
+            file.samplerate,
+            file.channels,
+            file.frames if file.format != "MP3" or _has_index(self.path) else None,
+            file.format,
+            file.subtype,
+        )
+        try:
+            _check_header(self.info, file.extra_info)
+        except AudioFileError:
+            file.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def __iter__(self) -> Iterator[Float[Tensor, "channels time"]]:
+        """Yield the whole file block by block, from its start."""
+        self._file.seek(0)
+        empty = True
+        for wave in self._rest(0):
+            if wave.shape[-1]:
+                empty = False
+                yield wave
+        if empty:
+            raise AudioFileError(f"{self.path} holds no samples")
+
+    def read(self, start: int = 0, stop: int | None = None) -> Float[Tensor, "channels time"]:
+        """Read samples `start` to `stop` (the end by default) without decoding the rest.
+
+        Raises:
+            AudioFileError: the file ends before `stop`, or as for the class.
+        """
+        self._file.seek(start)
+        if stop is None:
+            return torch.cat(list(self._rest(start)), dim=1)
+        wave = self._read(stop - start, start)
+        if wave.shape[-1] < stop - start:
+            raise self._ends_early(start + wave.shape[-1], max(stop, self.info.frames or 0))
+        return wave
+
+    def _rest(self, position: int) -> Iterator[Float[Tensor, "channels time"]]:
+        wave = self._read(self.block, position)
+        while wave.shape[-1]:
+            yield wave
+            position += wave.shape[-1]
+            wave = self._read(self.block, position)
+        yield wave  # no samples, but the right shape
+        slack = self.info.sample_rate // 2 if self.info.format == "MP3" else 0  # its decoders round
+        if self.info.frames is not None and position < self.info.frames - slack:
+            raise self._ends_early(position, self.info.frames)
+
+    def _read(self, count: int, position: int) -> Float[Tensor, "channels time"]:
+        with _mpg123_silenced(self.path):
+            try:
+                samples = self._file.read(count, dtype="float32", always_2d=True)
+            except soundfile.LibsndfileError:
+                raise AudioFileError(
+                    f"{self.path} is damaged or cut off after {position / self.info.sample_rate:.2f} s: {_CURE}"
+                ) from None
+        wave = torch.from_numpy(samples).mT.contiguous()
+        check_finite(wave, str(self.path), position, self.info.sample_rate)
+        return wave
+
+    def _ends_early(self, found: int, wanted: int) -> AudioFileError:
+        rate = self.info.sample_rate
+        return AudioFileError(
+            f"{self.path} is truncated: {found / rate:.2f} s of {wanted / rate:.2f} s are there; {_CURE}"
+        )
+
+
+def read(path: Pathlike, start: int = 0, stop: int | None = None) -> tuple[Float[Tensor, "channels time"], int]:
+    """Return a wave, or the stretch of it between two samples, and its sample rate.
+
+    Raises:
+        AudioFileError: see `AudioReader`.
+    """
+    with AudioReader(path) as reader:
+        return reader.read(start, stop), reader.info.sample_rate
+
+
+def info(path: Pathlike) -> AudioInfo:
+    """Return what the header of an audio file says.
+
+    Raises:
+        AudioFileError: see `AudioReader`.
+    """
+    with AudioReader(path) as reader:
+        return reader.info
+
+
+def check_finite(wave: Float[Tensor, "*axes time"], name: str, position: int, sample_rate: int) -> None:
+    """Refuse NaN, infinite and absurdly large samples.
+
+    Raises:
+        AudioFileError: says where the first of them is.
+    """
+    if wave.numel() == 0:
+        return
+    bad = ~(wave.abs() <= LOUDEST)  # the negation is what catches NaN
+    if bad.any():
+        first = int(bad.reshape(-1, wave.shape[-1]).any(dim=0).to(torch.uint8).argmax()) + position
+        raise AudioFileError(
+            f"{name} holds samples that are NaN, infinite or beyond {LOUDEST:g}, the first at "
+            f"{first / sample_rate:.3f} s: export it again from where it came"
+        )
+
+
+def _check_path(path: Path) -> None:
+    if path.is_dir():
+        raise AudioFileError(f"{path} is a directory, not an audio file: name the files in it, such as {path}/*.wav")
+    if not path.exists():
+        raise AudioFileError(f"{path} does not exist")
+    if not path.is_file():
+        raise AudioFileError(f"{path} is not a regular file")
+    try:
+        with open(path, "rb") as file:
+            if not file.read(1):
+                raise AudioFileError(f"{path} is empty (0 bytes)")
+    except OSError as error:
+        raise AudioFileError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _why_unreadable(path: Path, error: Exception) -> str:
+    if path.suffix.lower() in (".m4a", ".aac", ".mp4", ".webm", ".wma", ".opus"):
+        return f"{_READS}; convert it first: ffmpeg -i {path.name} {path.stem}.wav"
+    detail = getattr(error, "error_string", None) or str(error)
+    return f"it is no audio file, or its header is damaged ({detail.rstrip('.')}); {_READS}"
+
+
+def _check_header(info: AudioInfo, log: str) -> None:
+    if info.sample_rate not in _RATES:
+        raise AudioFileError(
+            f"{info.path}: a sample rate of {info.sample_rate} Hz is outside {_RATES[0]} to {_RATES[-1]} Hz"
+        )
+    if info.frames == 0:
+        raise AudioFileError(f"{info.path} holds no samples (a header and nothing after it)")
+    # libsndfile clips a WAV header's promise to what is there and only logs that it did;
+    # programs that write to a pipe promise the maximum, which is no damage
+    clipped = re.search(r"^\s*data : (\d+) \(should be (\d+)\)", log, re.MULTILINE)
+    if clipped and 0 < int(clipped[2]) < int(clipped[1]) < 0x7FFF_0000:
+        there = (info.frames or 0) / info.sample_rate
+        promised = there * int(clipped[1]) / int(clipped[2])
+        raise AudioFileError(f"{info.path} is truncated: {there:.2f} s of {promised:.2f} s are there; {_CURE}")
+
+
+def _has_index(path: Path) -> bool:
+    """Whether the first frame of an MP3 file, behind its ID3 tag, counts the frames that follow."""
+    with open(path, "rb") as file:
+        head = file.read(10)
+        tag = sum((byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=False))
+        file.seek(10 + tag if head[:3] == b"ID3" else 0)
+        frame = file.read(256)
+    return b"Xing" in frame or b"Info" in frame
+
+
+_STDERR = threading.Lock()
+
+
+@contextlib.contextmanager
+def _mpg123_silenced(path: Path) -> Iterator[None]:
+    """libsndfile's MP3 decoder reports harmless trifles on file descriptor 2, by the hundred."""
+    if path.suffix.lower() != ".mp3":
+        yield
+        return
+    with _STDERR, open(os.devnull, "wb") as nowhere:
+        try:
+            kept = os.dup(2)
+        except OSError:  # no standard error at all (a service): nothing to silence
+            yield
+            return
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
