@@ -1,0 +1,183 @@
+"""`FolderMixtures`: mixtures made on the fly from single-speaker recordings."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from slotaudio.data.drawing import Drawing
+from slotaudio.data.mixing import LOUDNESS
+from slotaudio.data.plans import Plan, read, read_list, render
+from slotaudio.data.speakers import Meeting, Split, split_speakers
+from slotaudio.data.speech import SpeechFolder, UnreadableUtterance, read_genders
+from slotaudio.errors import DataError
+
+Item = tuple[Tensor, Tensor, dict[str, Any]]
+
+_PATIENCE = 100
+
+
+class SkippedUtterance(UserWarning):
+    """An utterance could not be read, and the data set was told to go on without it."""
+
+
+class FolderMixtures(Dataset[Item]):
+    """Mix speakers of a folder (speaker/utterance.flac) on the fly.
+
+    The speakers of a mixture are drawn first, then an utterance of each, then a crop, which is read
+    without the rest of the file, then the loudness (see `slotaudio.data.drawing.Drawing`).
+
+    Args:
+        path: one folder per speaker; deeper folders such as LibriSpeech's belong to the speaker.
+        seconds: length of a mixture; None for whole utterances.
+        sources: speakers of a mixture, or the least and the most: mixtures of fewer are
+            then padded with silent sources, and ``metadata["active"]`` counts the others.
+        rate: samples per second.
+        size: mixtures of an epoch.
+        seed: with the epoch and the index it decides everything.
+        split: ``"train"`` and ``"validation"`` take disjoint speakers of one folder.
+        validation: share of the speakers that validation gets.
+        speakers: keep only folders that match one of these wildcards.
+        loudness, speed, length: see `Drawing`.
+        groups: how often speakers of one corpus meet (see `slotaudio.data.speakers.Meeting`).
+        cache: keep all the audio in memory, 115 MB per hour at 16 kHz.
+        fixed: every epoch is the first one, as validation wants it.
+        mixtures: a frozen list (see `slotaudio.data.plans`) to render instead of drawing.
+        resample: accept files of other rates.
+        on_error: ``"raise"`` stops at an unreadable utterance; ``"skip"`` draws another mixture,
+            warns, and counts in `skipped`.
+        genders: CSV with the columns speaker and gender; by default ``speakers.csv`` in the folder
+            or beside it, if there is one.
+
+    Raises:
+        DataError: what is wrong with the folder, the list or an option.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        seconds: float | None = 4.0,
+        sources: int | Sequence[int] = 2,
+        rate: int = 16000,
+        size: int = 20000,
+        seed: int = 0,
+        *,
+        split: Split = "all",
+        validation: float = 0.1,
+        speakers: Sequence[str] | None = None,
+        loudness: Sequence[float] = LOUDNESS,
+        speed: Sequence[float] = (1.0, 1.0),
+        length: Literal["max", "min"] = "max",
+        groups: Mapping[str, float] | None = None,
+        cache: bool = False,
+        fixed: bool = False,
+        mixtures: str | Path | None = None,
+        resample: bool = False,
+        on_error: Literal["raise", "skip"] = "raise",
+        genders: str | Path | None = None,
+    ) -> None:
+        self.least, self.most = _range(sources)
+        if size < 0 or seed < 0:
+            raise DataError(f"size = {size}, seed = {seed}: neither may be negative")
+        if on_error not in ("raise", "skip"):
+            raise DataError(f"on_error = {on_error!r} is not known; choose 'raise' or 'skip'")
+        self.sample_rate = rate
+        self.seed = seed
+        self.fixed = fixed
+        self.on_error = on_error
+        self.drawing = Drawing(None if seconds is None else round(seconds * rate), length, loudness, speed)
+        self.folder = SpeechFolder(path, rate, resample)
+        self.plans = None if mixtures is None else read_list(mixtures, self.folder)
+        if self.plans is None:
+            names = _matching(self.folder, speakers)
+            self.folder.keep(split_speakers(names, split, validation, self.most))
+            self.meeting = Meeting(list(self.folder.speakers), self.most, groups)
+        else:
+            self.most = max(len(plan.takes) for plan in self.plans)
+            self.folder.keep(take.speaker for plan in self.plans for take in plan.takes)
+        if cache:
+            self.folder.preload()
+        self.size = size if self.plans is None else len(self.plans)
+        self.genders = _genders(self.folder.path, genders)
+        # in shared memory, so that worker processes that live on see the next epoch
+        self._state = torch.zeros(2, dtype=torch.int64).share_memory_()
+
+    @property
+    def skipped(self) -> int:
+        """How many mixtures were drawn again because an utterance could not be read."""
+        return int(self._state[1])
+
+    def set_epoch(self, epoch: int) -> None:
+        """Move to the mixtures of another epoch, unless they are fixed or listed."""
+        self._state[0] = 0 if self.fixed else epoch
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, index: int) -> Item:
+        if not 0 <= index < self.size:
+            raise IndexError(index)
+        plan, waves = self._draw(index) if self.plans is None else _read(self.plans[index], self.folder)
+        sources = render(plan, waves, self.most)
+        return sources.sum(0), sources, self._metadata(plan)
+
+    def plan(self, index: int) -> Plan:
+        """Return what item `index` of this epoch is made of, to be frozen with `write_list`."""
+        return self._draw(index)[0] if self.plans is None else self.plans[index]
+
+    def _draw(self, index: int) -> tuple[Plan, list[Any]]:
+        rng = np.random.default_rng([self.seed, int(self._state[0]), index])
+        for _ in range(_PATIENCE):
+            speakers = self.meeting.draw(rng, int(rng.integers(self.least, self.most + 1)))
+            try:
+                return self.drawing.draw(rng, self.folder, speakers)
+            except UnreadableUtterance as error:
+                if self.on_error == "raise":
+                    raise
+                self._state[1] += 1
+                warnings.warn(f"skipped: {error}", SkippedUtterance, stacklevel=2)
+        raise DataError(f"{_PATIENCE} mixtures in a row held an unreadable utterance; is {self.folder.path} whole?")
+
+    def _metadata(self, plan: Plan) -> dict[str, Any]:
+        speakers = tuple(take.speaker for take in plan.takes)
+        return {
+            "id": plan.id,
+            "speakers": speakers,
+            "genders": tuple(self.genders.get(speaker, "") for speaker in speakers),
+            "utterances": tuple(take.utterance for take in plan.takes),
+            "active": len(plan.takes),
+        }
+
+
+def _read(plan: Plan, folder: SpeechFolder) -> tuple[Plan, list[Any]]:
+    return plan, read(plan, folder)
+
+
+def _range(sources: int | Sequence[int]) -> tuple[int, int]:
+    bounds = (sources, sources) if isinstance(sources, int) else tuple(sources)
+    if len(bounds) != 2 or not 1 <= bounds[0] <= bounds[1]:
+        raise DataError(f"sources = {sources!r}: give how many speakers a mixture has, or the least and the most")
+    return bounds[0], bounds[1]
+
+
+def _matching(folder: SpeechFolder, patterns: Sequence[str] | None) -> list[str]:
+    names = [name for name in folder.speakers if patterns is None or any(fnmatch(name, p) for p in patterns)]
+    if not names:
+        some = ", ".join(list(folder.speakers)[:5])
+        raise DataError(f"no speaker in {folder.path} matches {list(patterns or ())}; the first of them are: {some}")
+    return names
+
+
+def _genders(path: Path, given: str | Path | None) -> Mapping[str, str]:
+    if given is not None:
+        return read_genders(Path(given))
+    for beside in (path / "speakers.csv", path.parent / "speakers.csv"):
+        if beside.is_file():
+            return read_genders(beside)
+    return {}
