@@ -4,7 +4,9 @@ Importing this package loads neither torch nor any plug-in; public names load on
 """
 
 import importlib
+import sys
 from importlib.metadata import PackageNotFoundError, version
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -50,10 +52,19 @@ if TYPE_CHECKING:
     from slotaudio.spec import Spec
 
 
+class _Package(ModuleType):
+    """Keep `compose` the function: importing the module that holds it would put the module in its place."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _PUBLIC and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
 def __getattr__(name: str) -> Any:
     if name in _PUBLIC:
-        # Not cached in globals(): `compose` is both a function and the module that holds it,
-        # and importing the module would otherwise decide which of the two a user gets.
         return getattr(importlib.import_module(_PUBLIC[name]), name)
     raise AttributeError(f"module 'slotaudio' has no attribute {name!r}")
 
