@@ -1,0 +1,37 @@
+"""What every matcher asks of a cost, answered with the same sentence by each."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from slotaudio.errors import UserError
+
+
+def check_sizes(cost: Float[Tensor, "batch slots sources"]) -> None:
+    """Raise unless every source can have a slot of its own.
+
+    Raises:
+        UserError: fewer slots than sources.
+    """
+    _, slots, sources = cost.shape
+    if slots < sources:
+        raise UserError(
+            f"{slots} slots cannot take {sources} sources, each its own: "
+            f"compose the model with slots={sources} or more, or give it at most {slots} sources"
+        )
+
+
+def check_finite(cost: Float[Tensor, "batch slots sources"]) -> None:
+    """Raise if a cost is NaN or infinite; on an accelerator this waits for the cost to be computed.
+
+    Raises:
+        UserError: names the first batch item, slot and source, and the value.
+    """
+    if cost.numel() == 0 or bool(torch.isfinite(cost).all()):
+        return
+    item, slot, source = (~torch.isfinite(cost)).nonzero()[0].tolist()
+    raise UserError(
+        f"the cost of batch item {item} is not finite: {float(cost[item, slot, source])} for slot {slot} and source "
+        f"{source}. Either that recording holds NaN or infinite samples, or training has diverged; a lower learning "
+        "rate, longer warm-up or smaller gradient clipping help against that"
+    )

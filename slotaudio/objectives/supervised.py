@@ -1,0 +1,116 @@
+"""Known sources: match them to the slots, then bring each slot closer to its source."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from slotaudio.compose import build
+from slotaudio.errors import UserError
+from slotaudio.objectives.costs import WAVE_COSTS, check_cost_name, spectral_mse
+from slotaudio.objectives.presence import presence_loss
+from slotaudio.objectives.views import cut, lay_out, magnitudes_of, magnitudes_of_waves
+from slotaudio.spec import Spec
+from slotaudio.types import Batch, Prediction
+
+
+class Supervised:
+    """Pairwise cost of slots and sources, least assignment, mean over the matched pairs.
+
+    AudioSlots, arXiv 2305.05591, section 3: Hungarian matching and the mean squared error of the matched
+    compressed magnitudes. A clip longer than the model's window is cut into windows, the last filled up with
+    silence; the model sees them as consecutive steps.
+
+    Args:
+        matcher: name, `Spec` or mapping; the model's own by default.
+        cost: ``"spectral_mse"`` (the paper's), ``"snr"`` or ``"si_sdr"``, see `slotaudio.objectives.costs`.
+        assignment: match each ``"window"`` by itself, or once for the whole ``"clip"``, which teaches slots to stay
+            with their source. By default the clip where the model carries its slots over, else the window.
+        silence_weight: weight of what the slots without a source cost, on average, against silence; the
+            assignment counts it too. 0 leaves them free.
+        presence_weight: weight of the binary cross-entropy of the presence logits, for models that have them.
+
+    Raises:
+        UserError: unknown cost, assignment or matcher, or negative weights.
+    """
+
+    def __init__(
+        self,
+        matcher: Spec | str | Mapping[str, Any] | None = None,
+        cost: Literal["spectral_mse", "snr", "si_sdr"] = "spectral_mse",
+        assignment: Literal["clip", "window"] | None = None,
+        silence_weight: float = 0.0,
+        presence_weight: float = 0.1,
+    ) -> None:
+        check_cost_name(cost)
+        if assignment not in ("clip", "window", None):
+            raise UserError(f"supervised: assignment {assignment!r} is not known; choose 'clip' or 'window'")
+        if silence_weight < 0 or presence_weight < 0:
+            raise UserError(f"supervised: weights {silence_weight} and {presence_weight} must not be negative")
+        self.matcher = None if matcher is None else build("matcher", matcher)
+        self.cost = cost
+        self.assignment = assignment
+        self.silence_weight = silence_weight
+        self.presence_weight = presence_weight
+
+    def __call__(self, model: Any, batch: Batch) -> dict[str, Tensor]:
+        """Return ``loss``, the matched cost by its name and, where they apply, ``silence`` and ``presence``.
+
+        Raises:
+            UserError: more sources than slots, a cost that is not finite (names the batch item), or a cost that the
+                model's frontend cannot express.
+        """
+        mixture = cut(batch.mixture[:, None], model.window_samples)
+        sources = cut(batch.sources, model.window_samples)
+        prediction = model(mixture[:, :, 0])
+        # bfloat16 could tell neither close assignments nor good estimates apart
+        with torch.autocast(mixture.device.type, enabled=False):
+            return self._losses(model, prediction, mixture, sources)
+
+    def _losses(
+        self,
+        model: Any,
+        prediction: Prediction,
+        mixture: Float[Tensor, "batch steps 1 channels time"],
+        sources: Float[Tensor, "batch steps sources channels time"],
+    ) -> dict[str, Tensor]:
+        carried = prediction.slots.carried is not None
+        whole = self.assignment == "clip" or (self.assignment is None and carried)
+        # silence is one more source, but no slot is ever matched with it
+        costs = self._costs(model, prediction, mixture, torch.cat([sources, 0 * mixture], dim=2), whole)
+        cost, silence = costs[..., :-1], costs[..., -1]
+        slots, count = cost.shape[1:]
+        # a slot that takes a source saves what it would have cost without one
+        saved = self.silence_weight * count / max(1, slots - count) * silence[..., None]
+        chosen = (self.matcher or model.matcher)(cost - saved if slots > count else cost)
+        losses = {self.cost: cost.gather(1, chosen[:, None]).mean()}
+        loss = losses[self.cost]
+        if self.silence_weight and slots > count:
+            surplus = torch.ones_like(silence).scatter(1, chosen, 0.0)
+            losses["silence"] = (silence * surplus).sum() / surplus.sum()
+            loss = loss + self.silence_weight * losses["silence"]
+        if prediction.slots.presence is not None:
+            each_window = chosen.repeat_interleave(mixture.shape[1], dim=0) if whole else chosen
+            losses["presence"] = presence_loss(prediction.slots.presence, each_window, mixture, sources)
+            loss = loss + self.presence_weight * losses["presence"]
+        return {"loss": loss, **losses}
+
+    def _costs(
+        self,
+        model: Any,
+        prediction: Prediction,
+        mixture: Float[Tensor, "batch steps 1 channels time"],
+        sources: Float[Tensor, "batch steps sources channels time"],
+        whole: bool,
+    ) -> Float[Tensor, "rows slots sources"]:
+        """Return the pairwise cost per clip or per window."""
+        batch = len(mixture)
+        if self.cost == "spectral_mse":
+            estimates = magnitudes_of(prediction.estimates, prediction.spectrum, model.frontend)
+            references = magnitudes_of_waves(sources.flatten(0, 1), model.frontend)
+            return spectral_mse(lay_out(estimates.unflatten(0, (batch, -1)), whole),
+                                lay_out(references.unflatten(0, (batch, -1)), whole))
+        waves = lay_out(model.sources(prediction, batch).float(), whole)
+        return WAVE_COSTS[self.cost](waves, lay_out(sources, whole), lay_out(mixture, whole)[:, 0])
