@@ -1,0 +1,152 @@
+"""Metrics of identity are exact on recordings whose swaps are known."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from slotaudio.errors import UserError
+from slotaudio.identity import IdentityMeter, counting_accuracy, identity
+
+RATE, WINDOW = 1000, 0.5
+SAMPLES = 500
+seeds = st.integers(0, 2**31 - 1)
+
+
+def voices(windows: int, sources: int = 2, seed: int = 0) -> Tensor:
+    return torch.randn(sources, windows * SAMPLES, generator=torch.Generator().manual_seed(seed)) * 0.1
+
+
+def silent(wave: Tensor, source: int, first: int, last: int) -> Tensor:
+    wave = wave.clone()
+    wave[source, first * SAMPLES : last * SAMPLES] = 0
+    return wave
+
+
+def swapped(wave: Tensor, first: int, last: int) -> Tensor:
+    wave = wave.clone()
+    wave[:, first * SAMPLES : last * SAMPLES] = wave[:, first * SAMPLES : last * SAMPLES].flip(0)
+    return wave
+
+
+def test_perfect_separation():
+    truth = voices(24)
+    found = identity(truth, truth, RATE)
+    assert found.assignment == (0, 1)
+    assert found.si_sdr == pytest.approx((100, 100))
+    assert found.si_sdri == pytest.approx(100, abs=1)
+    assert (found.right_windows, found.right_joins, found.swaps, found.returns) == (1.0, 1.0, 0, 0)
+    assert math.isnan(found.right_returns)
+
+
+def test_one_swap_is_counted_once_and_costs_its_windows():
+    truth = voices(24)  # 12 s
+    found = identity(swapped(truth, 18, 24), truth, RATE)
+    assert found.assignment == (0, 1)
+    assert found.swaps == 1
+    assert found.swaps_per_minute == pytest.approx(5)
+    assert found.right_windows == pytest.approx(18 / 24)
+    assert found.right_joins == pytest.approx(22 / 23)
+    assert found.si_sdri < 10
+
+
+def test_a_swap_there_and_back_counts_twice():
+    truth = voices(24)
+    found = identity(swapped(truth, 4, 6), truth, RATE)
+    assert (found.swaps, found.right_joins) == (2, pytest.approx(21 / 23))
+    assert found.right_windows == pytest.approx(22 / 24)
+
+
+def test_a_swap_during_a_pause_is_a_wrong_return_but_no_wrong_join():
+    truth = silent(silent(voices(40), 0, 10, 22), 1, 10, 22)  # both pause for 6 s
+    found = identity(swapped(truth, 22, 40), truth, RATE)
+    assert (found.swaps, found.right_joins, found.returns, found.right_returns) == (1, 1.0, 2, 0.0)
+    kept = identity(truth, truth, RATE)
+    assert (kept.swaps, kept.returns, kept.right_returns) == (0, 2, 1.0)
+
+
+def test_only_heard_sources_are_judged():
+    """While one source is silent, whatever its slot does cannot be wrong; the other's slot can."""
+    truth = silent(voices(20), 1, 5, 20)
+    found = identity(swapped(truth, 10, 20), truth, RATE)
+    assert found.assignment[1] == 1
+    assert found.right_windows == pytest.approx(15 / 25)
+    assert found.swaps == 1
+
+
+@given(seeds, st.permutations([0, 1, 2]))
+def test_order_of_slots_does_not_matter(seed, order):
+    truth = voices(8, sources=3, seed=seed)
+    noisy = truth + 0.3 * voices(8, sources=3, seed=seed + 1)
+    here, there = identity(noisy, truth, RATE), identity(noisy[list(order)], truth, RATE)
+    assert tuple(order[slot] for slot in there.assignment) == here.assignment
+    assert there.si_sdr == pytest.approx(here.si_sdr)
+    assert (there.swaps, there.right_joins) == (here.swaps, here.right_joins)
+
+
+@given(seeds, st.lists(st.integers(100, 3 * SAMPLES), min_size=1, max_size=6))
+def test_blocks_give_what_the_whole_gives(seed, sizes):
+    truth = voices(1 + sum(sizes) // SAMPLES, seed=seed)[:, : sum(sizes)]
+    estimates = truth.flip(0) + 0.1 * truth
+    meter = IdentityMeter(RATE, WINDOW)
+    for e, t in zip(estimates.split(sizes, dim=1), truth.split(sizes, dim=1), strict=True):
+        meter.update(e, t)
+    blockwise, whole = meter.compute(), identity(estimates, truth, RATE)
+    assert blockwise.si_sdr == pytest.approx(whole.si_sdr)
+    assert blockwise.assignment == whole.assignment == (1, 0)
+    assert (blockwise.swaps, blockwise.right_windows) == (whole.swaps, whole.right_windows)
+
+
+def test_si_sdr_is_the_textbook_one():
+    truth = voices(20)
+    estimates = 3 * truth + voices(20, seed=5)
+    expected = []
+    for e, t in zip(estimates.double(), truth.double(), strict=True):
+        target = (e @ t) / (t @ t) * t
+        expected.append(float(10 * torch.log10(target.square().sum() / (e - target).square().sum())))
+    assert identity(estimates, truth, RATE).si_sdr == pytest.approx(expected, abs=1e-6)
+
+
+@given(seeds, st.integers(1, 3), st.integers(1, 4))
+def test_silence_and_any_numbers_are_finite(seed, sources, slots):
+    truth = silent(voices(6, sources, seed), 0, 0, 6)
+    found = identity(torch.zeros(slots, truth.shape[1]), truth, RATE)
+    assert found.swaps == 0
+    assert math.isnan(found.si_sdr[0])
+    assert 0 <= found.swaps_per_minute < math.inf
+    heard = [score for s, score in enumerate(found.si_sdr) if s > 0 and found.assignment[s] >= 0]
+    assert heard == pytest.approx([-100] * len(heard))
+
+
+def test_more_speakers_than_slots_leave_one_out():
+    truth = voices(12, sources=3)
+    found = identity(truth[[2, 0]], truth, RATE)
+    assert found.assignment == (1, -1, 0)
+    assert found.si_sdr[0] == found.si_sdr[2] == pytest.approx(100)
+    assert math.isnan(found.si_sdr[1])
+    assert (found.right_windows, found.swaps) == (1.0, 0)
+
+
+def test_surplus_slots_are_free():
+    truth = voices(12)
+    found = identity(torch.cat([torch.zeros(2, truth.shape[1]), truth]), truth, RATE)
+    assert found.assignment == (2, 3)
+    assert found.right_windows == 1.0
+
+
+def test_counting():
+    assert counting_accuracy(torch.tensor([1, 2, 3, 2]), torch.tensor([1, 2, 2, 2])) == 0.75
+
+
+def test_errors():
+    meter = IdentityMeter(RATE)
+    with pytest.raises(UserError, match="no audio"):
+        meter.compute()
+    meter.update(voices(1), voices(1))
+    with pytest.raises(UserError, match="3 slots"):
+        meter.update(voices(1, 3), voices(1))
+    with pytest.raises(UserError, match="NaN"):
+        meter.update(voices(1) * math.nan, voices(1))
