@@ -123,12 +123,14 @@ def compose(
         "decoder": decoder,
         "matcher": matcher,
     }
-    offered: dict[str, Any] = {"slots": slots, "window": window}
+    offered: dict[str, Any] = {}
     parts: dict[str, Any] = {}
     for family, like in chosen.items():
         if like is None:
             continue
         parts[family] = part = build(family, like, **offered)
+        # not before the frontend, whose own `window` is that of the transform
+        offered |= {"slots": slots, "window": window}
         offered |= {name: getattr(part, _attribute(name), None) for name in _OFFERED_BY.get(family, ())}
     specs = {family: Spec.of(like) for family, like in chosen.items() if like is not None}
     return SlotModel(**parts, specs=specs, slots=slots, window=window, mask=mask or "wiener")
