@@ -8,16 +8,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 
-def grid(
-    freq: int, frames: int, device: torch.device | None = None
-) -> Float[Tensor, "cells 2"]:
+def grid(freq: int, frames: int, device: torch.device | None = None) -> Float[Tensor, "cells 2"]:
     """Return (frequency, time) of each cell of a `freq` x `frames` grid, frequency varying slowest.
 
     The ends lie at -1 and 1 whatever the grid's size, so that what was learned on one resolution
     means the same on another; an axis of a single cell lies at 0.
     """
-    axes = [torch.linspace(-1, 1, size, device=device) if size > 1 else torch.zeros(1, device=device)
-            for size in (freq, frames)]
+    axes = [
+        torch.linspace(-1, 1, size, device=device) if size > 1 else torch.zeros(1, device=device)
+        for size in (freq, frames)
+    ]
     return torch.cartesian_prod(*axes)
 
 

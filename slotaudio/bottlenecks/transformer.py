@@ -56,15 +56,11 @@ class TransformerBottleneck(nn.Module):
         self.queries = nn.Parameter(torch.randn(slots, slot_dim))
         self.code = GridCode(in_dim) if positions else None
         self.norm_tokens = nn.LayerNorm(in_dim)
-        self.layers = nn.ModuleList(
-            Layer(slot_dim, in_dim, qkv_dim, heads, mlp_dim, pre_norm) for _ in range(layers)
-        )
+        self.layers = nn.ModuleList(Layer(slot_dim, in_dim, qkv_dim, heads, mlp_dim, pre_norm) for _ in range(layers))
         self.norm_slots = nn.LayerNorm(slot_dim) if pre_norm else nn.Identity()
         self.presence = nn.Linear(slot_dim, 1) if presence else None
 
-    def initial_slots(
-        self, batch: int, generator: torch.Generator | None = None
-    ) -> Float[Tensor, "batch slots dim"]:
+    def initial_slots(self, batch: int, generator: torch.Generator | None = None) -> Float[Tensor, "batch slots dim"]:
         """Return the learned queries; nothing is drawn."""
         return repeat(self.queries, "slots dim -> batch slots dim", batch=batch)
 

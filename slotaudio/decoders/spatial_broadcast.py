@@ -103,7 +103,10 @@ class SpatialBroadcast(nn.Module):
         values = rearrange(
             self._evaluate(rows, places),
             "(batch slots) (down across) (channels high wide) -> batch slots channels (down high) (across wide)",
-            batch=batch, down=down, channels=self.channels, high=self.patch[0],
+            batch=batch,
+            down=down,
+            channels=self.channels,
+            high=self.patch[0],
         )
         return Estimates(magnitudes=self.output(values[..., :freq, :frames].to(self.from_place.weight.dtype)))
 

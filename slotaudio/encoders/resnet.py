@@ -46,9 +46,8 @@ class ResNet(nn.Module):
             raise UserError(f"resnet: width {width} cannot be cut into groups of channels; choose an even one")
         self.out_dim = 8 * width
         self.skips = skips
-        self.root = nn.Sequential(
-            nn.Conv2d(in_channels, width, 3, padding=1, bias=False), _norm(width, norm_groups), nn.ReLU(inplace=True)
-        )
+        self.root = nn.Conv2d(in_channels, width, 3, padding=1, bias=False)
+        self.root_norm = _norm(width, norm_groups)
         widths = [width, width, 2 * width, 4 * width, 8 * width]
         self.stages = nn.ModuleList(
             nn.Sequential(
@@ -63,14 +62,14 @@ class ResNet(nn.Module):
 
     def forward(self, features: Float[Tensor, "batch maps freq frames"]) -> Features:
         """Return one token per cell of the coarse grid, all in one step."""
-        maps = self.root(features)
+        maps = nn.functional.relu(self.root_norm(self.root(features)), inplace=True)
         outputs = []
         for stage in self.stages:
             maps = stage(maps)
             outputs.append(maps)
         return Features(
             tokens=rearrange(maps, "batch dim freq frames -> batch 1 (freq frames) dim"),
-            positions=grid(*maps.shape[-2:]).to(self.root[0].weight),
+            positions=grid(*maps.shape[-2:]).to(self.root.weight),
             skips=tuple(outputs) if self.skips else (),
         )
 

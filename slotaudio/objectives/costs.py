@@ -47,8 +47,8 @@ def snr(estimates: Waves, references: References, mixture: Mixture, cap: float =
     for none. A silent source has no such ratio; its cost is the level of the estimate against the mixture,
     ``10 log10(|ŝ|² / |x|² + 0.01)``, between -20 for silence and 0 for the mixture itself (FUSS, arXiv 2011.00803).
     """
-    power = _power(references)
-    ratio = (_squared_error(estimates, references) + 10 ** (-cap / 10) * power[:, None]) / power.clamp_min(FLOOR)[:, None]
+    power = _power(references)[:, None]
+    ratio = (_squared_error(estimates, references) + 10 ** (-cap / 10) * power) / power.clamp_min(FLOOR)
     # where both are silent the ratio is 0, and so is the gradient of the clamped one
     return _or_silence(10 * torch.log10(ratio.clamp_min(1e-8)), estimates, references, mixture)
 

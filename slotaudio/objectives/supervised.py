@@ -85,7 +85,7 @@ class Supervised:
         # a slot that takes a source saves what it would have cost without one
         saved = self.silence_weight * count / max(1, slots - count) * silence[..., None]
         chosen = (self.matcher or model.matcher)(cost - saved if slots > count else cost)
-        losses = {self.cost: cost.gather(1, chosen[:, None]).mean()}
+        losses: dict[str, Tensor] = {self.cost: cost.gather(1, chosen[:, None]).mean()}
         loss = losses[self.cost]
         if self.silence_weight and slots > count:
             surplus = torch.ones_like(silence).scatter(1, chosen, 0.0)
@@ -110,7 +110,9 @@ class Supervised:
         if self.cost == "spectral_mse":
             estimates = magnitudes_of(prediction.estimates, prediction.spectrum, model.frontend)
             references = magnitudes_of_waves(sources.flatten(0, 1), model.frontend)
-            return spectral_mse(lay_out(estimates.unflatten(0, (batch, -1)), whole),
-                                lay_out(references.unflatten(0, (batch, -1)), whole))
+            return spectral_mse(
+                lay_out(estimates.unflatten(0, (batch, -1)), whole),
+                lay_out(references.unflatten(0, (batch, -1)), whole),
+            )
         waves = lay_out(model.sources(prediction, batch).float(), whole)
         return WAVE_COSTS[self.cost](waves, lay_out(sources, whole), lay_out(mixture, whole)[:, 0])
