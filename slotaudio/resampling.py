@@ -103,4 +103,4 @@ def torchaudio() -> ModuleType:
             f"{str(error).splitlines()[0] if str(error) else 'no reason given'}): its last release, 2.11.0, needs "
             'torch 2.11 to 2.14 as published on PyPI: pip install "torch>=2.11,<2.15" torchaudio==2.11.0'
         ) from error
-    return module  # type: ignore[no-any-return]
+    return module

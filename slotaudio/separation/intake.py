@@ -1,0 +1,109 @@
+"""The border: waves as users have them, checked and brought to `batch channels time`, and back again."""
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from einops import reduce, repeat
+from jaxtyping import Float
+from torch import Tensor
+
+from slotaudio.audio import check_finite
+from slotaudio.errors import UserError
+
+Wave = Tensor | np.ndarray[Any, Any]
+
+
+class SeparationWarning(UserWarning):
+    """Something about a recording that its owner should know; the separation goes on."""
+
+
+def as_batch(wave: Wave, sample_rate: int) -> Float[Tensor, "batch channels time"]:
+    """Check a wave of the axes ``time``, ``channels time`` or ``batch channels time`` and give it all three.
+
+    Raises:
+        UserError: the wrong type, axes or numbers.
+        AudioFileError: samples that are not finite.
+    """
+    if not isinstance(wave, (Tensor, np.ndarray)):
+        raise UserError(f"a wave is a numpy array or a tensor, not {type(wave).__name__}")
+    tensor = wave.detach() if isinstance(wave, Tensor) else torch.from_numpy(np.ascontiguousarray(wave))
+    if not tensor.is_floating_point():
+        raise UserError(
+            f"the samples are {wave.dtype}; give floats with full scale at -1 and 1 (of int16: wave / 32768)"
+        )
+    if not 1 <= tensor.ndim <= 3:
+        raise UserError(
+            f"a wave has the axes `time`, `channels time` or `batch channels time`; this one has {tensor.ndim} axes"
+        )
+    if tensor.ndim > 1 and tensor.shape[-2] > max(64, tensor.shape[-1]):
+        raise UserError(
+            f"the axes are `channels time`: {tensor.shape[-2]} channels of {tensor.shape[-1]} samples look "
+            "transposed (soundfile returns `time channels`; use wave.T)"
+        )
+    if tensor.ndim > 1 and 0 in tensor.shape[:-1]:
+        raise UserError(f"the wave has no channels (its shape is {tuple(tensor.shape)})")
+    check_rate(sample_rate)
+    tensor = tensor.to("cpu", torch.float32)
+    check_finite(tensor, "the wave", 0, sample_rate)
+    return tensor.reshape(-1, 1 if tensor.ndim == 1 else tensor.shape[-2], tensor.shape[-1])
+
+
+def check_rate(sample_rate: int) -> None:
+    """Refuse what cannot be a sample rate.
+
+    Raises:
+        UserError: not a whole number of hertz, or out of any use.
+    """
+    if sample_rate != int(sample_rate) or not 1000 <= sample_rate <= 768_000:
+        raise UserError(f"a sample rate of {sample_rate!r} Hz is not a whole number from 1000 to 768000")
+
+
+def like(sources: Float[Tensor, "batch slots channels time"], wave: Wave) -> Wave:
+    """Return sources with the axes and of the kind of the wave that they came from."""
+    if wave.ndim == 1:
+        sources = sources[0, :, 0]
+    elif wave.ndim == 2:
+        sources = sources[0]
+    return sources.numpy() if isinstance(wave, np.ndarray) else sources.to(wave.device)
+
+
+def channel_map(
+    channels: int, wanted: int, name: str
+) -> Callable[[Float[Tensor, "batch channels time"]], Float[Tensor, "batch wanted time"]]:
+    """Return how to bring a recording to the model's number of channels; warns if that mixes channels.
+
+    Raises:
+        UserError: neither mixing down to one channel nor copying one channel does it.
+    """
+    if channels == wanted:
+        return lambda wave: wave
+    if channels == 1:
+        return lambda wave: repeat(wave, "batch 1 time -> batch wanted time", wanted=wanted)
+    if wanted == 1:
+        warnings.warn(
+            f"{name} has {channels} channels; they are mixed down to the one that the model takes",
+            SeparationWarning,
+            stacklevel=3,
+        )
+        return lambda wave: reduce(wave, "batch channels time -> batch 1 time", "mean")
+    raise UserError(f"{name} has {channels} channels; the model takes {wanted} or 1")
+
+
+def checked_blocks(blocks: Iterable[Wave], sample_rate: int) -> Iterator[Float[Tensor, "1 channels time"]]:
+    """Check blocks of the axes ``time`` or ``channels time``, one by one as they come.
+
+    Raises:
+        UserError: a block of another kind or number of channels than the first.
+    """
+    channels = None
+    for number, block in enumerate(blocks):
+        wave = as_batch(block, sample_rate)
+        if block.ndim == 3:
+            raise UserError("the blocks of a stream have the axes `time` or `channels time`, not a batch")
+        channels = channels or wave.shape[1]
+        if wave.shape[1] != channels:
+            raise UserError(f"block {number} of the stream has {wave.shape[1]} channels, the first had {channels}")
+        yield wave

@@ -1,0 +1,234 @@
+"""`Separator`: a model, and everything needed to use it on recordings of any length, rate and level."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from slotaudio.audio import AudioReader
+from slotaudio.compose import build
+from slotaudio.errors import UserError
+from slotaudio.model import SlotModel
+from slotaudio.resampling import resample
+from slotaudio.separation.intake import Wave, as_batch, channel_map, check_rate, checked_blocks, like
+from slotaudio.separation.joining import AsGiven, ByOverlap, ByReference, JoiningRule
+from slotaudio.separation.level import TRAINED
+from slotaudio.separation.masks import mask_function
+from slotaudio.separation.observation import Observation
+from slotaudio.separation.stream import Framing, SourceStream
+from slotaudio.spec import Spec
+
+Progress = Callable[[float], None]
+Observer = Callable[[Observation], None]
+
+_EDGE = 0.25
+"""Seconds of silence, at most, put before and after a recording."""
+
+_BLOCK = 2.0
+"""Seconds of a wave in memory that go through the stream at a time."""
+
+
+@dataclass(frozen=True)
+class Separated:
+    """What came of a wave: one source per slot."""
+
+    sources: Any
+    """Array or tensor, as the wave was; axes ``slots`` and those of the wave (``batch`` stays first)."""
+    sample_rate: int
+    """In hertz, that of the wave."""
+
+
+class Separator:
+    """Separate recordings of any length with a model, in constant memory.
+
+    The outputs have the recording's length, sample rate and level. With `consistent` (the default) they add up
+    to the recording; without it they are the model's own estimates, which for Wiener-like and binary masks add
+    up to what the recording holds below the model's highest frequency.
+
+    Args:
+        model: from `slotaudio.compose`, `slotaudio.preset` or `from_pretrained`; put into evaluation mode.
+        joining: ``"overlap"`` matches neighbouring windows blindly on the samples they share and on a memory of
+            each output; ``"given"`` trusts the model's order (labelled slots, slots that are carried over).
+        overlap: share of a window that the next one covers too, 0 to 0.9.
+        mask: replaces the model's: ``"wiener"``, ``"binary"`` or a mapping with options.
+        consistent: make the outputs add up (see `slotaudio.separation.residual`).
+        level: decibels that the model expects of the loudest window; recordings are brought there and back
+            again (see `slotaudio.separation.level`). None leaves levels alone.
+        long_window: seconds per window for models that take any length.
+        windows_at_once: windows that go through the model together; some 4 s by default.
+        device: where the model computes; where it is by default.
+        threads: of torch in this process.
+        seed: for bottlenecks whose slots start from noise.
+
+    Raises:
+        UserError: an option outside its range.
+    """
+
+    def __init__(
+        self,
+        model: SlotModel,
+        joining: Literal["overlap", "given"] = "overlap",
+        overlap: float = 0.5,
+        mask: Spec | str | Mapping[str, Any] | None = None,
+        consistent: bool = True,
+        level: float | None = TRAINED,
+        long_window: float = 8.0,
+        windows_at_once: int | None = None,
+        device: str | torch.device | None = None,
+        threads: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        if joining not in ("overlap", "given"):
+            raise UserError(f"joining {joining!r} is not known; choose 'overlap' or 'given'")
+        if not 0 <= overlap <= 0.9:
+            raise UserError(f"an overlap of {overlap} is outside 0 to 0.9")
+        if threads is not None:
+            if threads < 1:
+                raise UserError(f"{threads} threads cannot compute anything; give 1 or more")
+            torch.set_num_threads(threads)
+        self.model = (model if device is None else model.to(device)).eval()
+        self.joining = joining
+        self.mask = model.mask if mask is None else Spec.of(mask)
+        mask_function(self.mask)  # says now if there is no such mask
+        self.consistent = consistent
+        self.level = level
+        self.seed = seed
+        window = model.window_samples or round(long_window * model.sample_rate)
+        hop = max(1, window - round(window * overlap))
+        at_once = windows_at_once or max(1, round(4 * model.sample_rate / window))
+        self.framing = Framing(window, hop, min(window - hop, round(_EDGE * model.sample_rate)), at_once)
+
+    @classmethod
+    def from_pretrained(cls, name: str | os.PathLike[str] = "default", **options: Any) -> Self:
+        """Load a model (see `slotaudio.pretrained.from_pretrained`) and make a separator of it."""
+        from slotaudio.pretrained import from_pretrained
+
+        return cls(from_pretrained(name), **options)
+
+    @property
+    def sample_rate(self) -> int:
+        """The model's sample rate, assumed of waves that come without one."""
+        return self.model.sample_rate
+
+    def __call__(
+        self,
+        wave: Wave,
+        sample_rate: int | None = None,
+        *,
+        reference: Wave | None = None,
+        progress: Progress | None = None,
+        observer: Observer | None = None,
+    ) -> Separated:
+        """Separate a wave that is in memory.
+
+        Args:
+            wave: floats, full scale at -1 and 1; axes ``time``, ``channels time`` or ``batch channels time``.
+            sample_rate: of the wave, in hertz; the model's by default.
+            reference: the true sources, for evaluation only: they fix each window's order (the paper's way).
+                Axes ``sources`` and those of the wave, ``batch`` first.
+            progress: called with the share that is done, 0 to 1.
+            observer: called with what the model saw in each window.
+
+        Raises:
+            UserError: a wave of the wrong type, axes or channels, or without samples.
+            AudioFileError: samples that are not finite.
+        """
+        rate = self.sample_rate if sample_rate is None else sample_rate
+        batch = as_batch(wave, rate)
+        length = batch.shape[-1]
+        if length == 0:
+            raise UserError("the wave holds no samples")
+        rule = None if reference is None else self._reference_rule(reference, wave.ndim, rate)
+        stream = self.open(rate, rule, observer)
+        fit = channel_map(batch.shape[1], self.model.frontend.channels, "the wave")
+        pieces = []
+        for block in batch.split(round(_BLOCK * rate), dim=-1):
+            pieces.append(stream.push(fit(block)))
+            if progress is not None:
+                progress(stream.received / length)
+        pieces.append(stream.finish())
+        return Separated(like(torch.cat(pieces, dim=-1), wave), rate)
+
+    def stream(
+        self,
+        source: Wave | str | os.PathLike[str] | Iterable[Wave],
+        sample_rate: int | None = None,
+        *,
+        observer: Observer | None = None,
+    ) -> Iterator[Float[Tensor, "slots channels time"]]:
+        """Separate as the samples come, in constant memory: yields pieces that follow each other without gap.
+
+        Args:
+            source: an audio file, a wave (``time`` or ``channels time``), or an iterable of such waves as a
+                microphone gives them.
+            sample_rate: of the waves, in hertz; the model's by default. A file knows its own.
+            observer: called with what the model saw in each window.
+
+        Raises:
+            UserError, AudioFileError: as for calling the separator, and a file of another rate than given.
+        """
+        if isinstance(source, (str, os.PathLike)):
+            with AudioReader(source) as reader:
+                if sample_rate not in (None, reader.info.sample_rate):
+                    raise UserError(f"{source} is at {reader.info.sample_rate} Hz, not at {sample_rate} Hz")
+                blocks = (block[None] for block in reader)
+                yield from self._pieces(blocks, reader.info.sample_rate, str(source), observer)
+            return
+        rate = self.sample_rate if sample_rate is None else sample_rate
+        check_rate(rate)
+        if isinstance(source, (Tensor, np.ndarray)):
+            split = as_batch(source, rate).split(round(_BLOCK * rate), dim=-1)
+            yield from self._pieces(checked_blocks((block[0] for block in split), rate), rate, "the wave", observer)
+        else:
+            yield from self._pieces(checked_blocks(source, rate), rate, "the stream", observer)
+
+    def separate_file(self, path: str | os.PathLike[str], folder: str | os.PathLike[str], **options: Any) -> list[Path]:
+        """Separate an audio file into files; see `slotaudio.separation.files.separate_file`."""
+        from slotaudio.separation.files import separate_file
+
+        return separate_file(self, path, folder, **options)
+
+    def open(self, sample_rate: int, rule: JoiningRule | None = None, observer: Observer | None = None) -> SourceStream:
+        """Return a stream to push blocks ``batch channels time`` into; `stream` and calling are made of it.
+
+        Raises:
+            UserError: an impossible sample rate.
+        """
+        check_rate(sample_rate)
+        if rule is None:
+            rule = AsGiven() if self.joining == "given" else ByOverlap(self._matcher())
+        return SourceStream(
+            self.model, self.framing, rule, sample_rate, self.mask, self.consistent, self.level, self.seed, observer
+        )
+
+    def _pieces(
+        self, blocks: Iterable[Tensor], sample_rate: int, name: str, observer: Observer | None
+    ) -> Iterator[Float[Tensor, "slots channels time"]]:
+        stream, fit = self.open(sample_rate, observer=observer), None
+        for block in blocks:
+            if fit is None:
+                fit = channel_map(block.shape[1], self.model.frontend.channels, name)
+            piece = stream.push(fit(block))
+            if piece.shape[-1]:
+                yield piece[0]
+        if stream.received:
+            yield stream.finish()[0]
+
+    def _matcher(self) -> Any:
+        return self.model.matcher if self.model.matcher is not None else build("matcher", "hungarian")
+
+    def _reference_rule(self, reference: Wave, axes: int, sample_rate: int) -> ByReference:
+        """Bring true sources to the model's rate, and to where the first window begins."""
+        if reference.ndim != axes + 1:
+            raise UserError(f"the reference needs the axes of the wave and `sources`: {axes + 1}, not {reference.ndim}")
+        tensor = torch.as_tensor(reference, dtype=torch.float32)
+        tensor = {1: lambda: tensor[None, :, None], 2: lambda: tensor[None], 3: lambda: tensor}[axes]()
+        sources = resample(tensor.cpu(), sample_rate, self.sample_rate)
+        sources = torch.nn.functional.pad(sources, (self.framing.lead, 0))
+        return ByReference(self._matcher(), sources, self.framing.hop)

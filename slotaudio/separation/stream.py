@@ -1,0 +1,186 @@
+"""The one path from a wave to sources: blocks go in, finished sources come out, memory stays constant.
+
+    block ─ resample ─ windows ─ level ─ model ─ mask ─ join ─ resample back ─ share residual ─▶ piece
+
+Whole recordings, files and live sources all go through `SourceStream`; however the wave is cut into blocks,
+the sources are the same.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from slotaudio.model import SlotModel
+from slotaudio.resampling import Resampler
+from slotaudio.separation.joining import Joiner, JoiningRule, SlotWindow
+from slotaudio.separation.level import Level
+from slotaudio.separation.masks import synthesise
+from slotaudio.separation.observation import Observation, of_window, reordered
+from slotaudio.separation.residual import ResidualSharer
+from slotaudio.separation.windows import count, split
+from slotaudio.spec import Spec
+from slotaudio.types import Slots
+
+
+@dataclass(frozen=True)
+class Framing:
+    """How a stream is cut, in samples at the model's rate."""
+
+    window: int
+    hop: int
+    lead: int
+    """Silence put before the recording and after it, so that its ends are not at the ends of a window."""
+    at_once: int
+    """Windows that go through the model together."""
+
+
+class SourceStream:
+    """Separate a recording that arrives in blocks; made by `Separator.open`.
+
+    Args:
+        model: in evaluation mode.
+        framing: windows and hops.
+        rule: the order of each window's slots.
+        sample_rate: of the blocks, and of what comes back.
+        mask: how magnitudes become masks.
+        consistent: make the outputs add up to the mixture.
+        target: level in decibels that the model expects; None leaves levels alone.
+        seed: of slots that start from noise.
+        observer: called with every window.
+    """
+
+    def __init__(
+        self,
+        model: SlotModel,
+        framing: Framing,
+        rule: JoiningRule,
+        sample_rate: int,
+        mask: Spec,
+        consistent: bool = True,
+        target: float | None = None,
+        seed: int = 0,
+        observer: Callable[[Observation], None] | None = None,
+    ) -> None:
+        self.model = model
+        self.framing = framing
+        self.mask = mask
+        self.observer = observer
+        self._device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+        self._in = Resampler(sample_rate, model.sample_rate)
+        self._out = Resampler(model.sample_rate, sample_rate)
+        self._level = None if target is None else Level(framing.hop / model.sample_rate, target)
+        self._joiner = Joiner(framing.window, framing.hop, rule)
+        self._sharer = ResidualSharer(max(2, sample_rate // 100)) if consistent else None
+        self._generator = torch.Generator(self._device).manual_seed(seed)
+        self._initial: Tensor | None = None  # slots carried over from the last window
+        self._buffer: Tensor | None = None  # model's rate, from the start of the next window
+        self._mixture: Tensor | None = None  # input's rate, from the next sample to be finished
+        self.received = 0
+        """Samples pushed so far."""
+        self._resampled = self._windows = self._joined = self._made = 0
+
+    @property
+    def latency(self) -> float:
+        """Seconds that a sample waits at most for others before it is finished; computing comes on top."""
+        return (self.framing.window + (self.framing.at_once - 1) * self.framing.hop) / self.model.sample_rate
+
+    @torch.no_grad()
+    def push(self, wave: Float[Tensor, "batch channels time"]) -> Float[Tensor, "batch slots channels finished"]:
+        """Take the next block and return what is finished of the sources, possibly no samples."""
+        if self._mixture is None:
+            self._mixture = wave[..., :0]
+            self._buffer = wave.new_zeros(*wave.shape[:2], self.framing.lead)
+        self.received += wave.shape[-1]
+        self._mixture = torch.cat([self._mixture, wave], dim=-1)
+        joined = self._separate(self._in.push(wave), least=self.framing.at_once)
+        return self._finished(self._out.push(joined))
+
+    @torch.no_grad()
+    def finish(self) -> Float[Tensor, "batch slots channels finished"]:
+        """Return the rest; all pieces together are as long as all blocks together."""
+        assert self._buffer is not None, "finish() before the first push()"
+        framing = self.framing
+        pieces = [self._separate(self._in.finish(), least=framing.at_once)]
+        length = self._resampled
+        remaining = count(2 * framing.lead + length, framing.window, framing.hop) - self._windows
+        if remaining > 0:
+            missing = (remaining - 1) * framing.hop + framing.window - self._buffer.shape[-1]
+            self._buffer = torch.nn.functional.pad(self._buffer, (0, missing))
+            pieces.append(self._separate(self._buffer[..., :0], least=1))
+        pieces.append(self._without_lead(self._joiner.finish()))
+        joined = torch.cat(pieces, dim=-1)
+        excess = self._joined - framing.lead - length
+        joined = joined[..., : joined.shape[-1] - excess]
+        last = self._finished(torch.cat([self._out.push(joined), self._out.finish()], dim=-1))
+        return last if self._sharer is None else torch.cat([last, self._sharer.finish()], dim=-1)
+
+    def _separate(
+        self, wave: Float[Tensor, "batch channels time"], least: int
+    ) -> Float[Tensor, "batch slots channels joined"]:
+        """Append to the buffer and take windows from it, as long as there are `least` of them."""
+        assert self._buffer is not None
+        self._resampled += wave.shape[-1]
+        self._buffer = torch.cat([self._buffer, wave], dim=-1)
+        framing = self.framing
+        batch, channels = self._buffer.shape[:2]
+        pieces = [self._buffer.new_zeros(batch, self.model.slots, channels, 0)]
+        while (ready := (self._buffer.shape[-1] - framing.window) // framing.hop + 1) >= least:
+            steps = min(ready, framing.at_once)
+            stretch = self._buffer[..., : (steps - 1) * framing.hop + framing.window]
+            self._buffer = self._buffer[..., steps * framing.hop :]
+            pieces += self._windows_through_model(split(stretch, framing.window, framing.hop))
+        return torch.cat(pieces, dim=-1)
+
+    def _windows_through_model(
+        self, windows: Float[Tensor, "batch steps channels window"]
+    ) -> list[Float[Tensor, "batch slots channels hop"]]:
+        batch, steps = windows.shape[:2]
+        gains = windows.new_ones(batch, steps) if self._level is None else self._level.gains(windows)
+        gains = rearrange(gains, "batch steps -> batch steps 1 1")
+        initial = self._initial
+        if initial is None:
+            initial = self.model.initial_slots(batch, self._generator)
+        prediction = self.model((windows * gains).to(self._device), initial)
+        self._initial = prediction.slots.carried
+        waves = synthesise(prediction.estimates, prediction.spectrum, self.model.frontend, self.mask)
+        waves = rearrange(
+            waves.to(windows), "(batch steps) slots channels window -> batch steps slots channels window", steps=steps
+        )
+        waves = waves / gains[:, :, None]
+        pieces = []
+        for step, wave in enumerate(waves.unbind(1)):
+            slots = of_window(prediction.slots, step, steps)
+            piece, order = self._joiner.push(SlotWindow(wave, slots.vectors.mean(dim=1).to(wave)))
+            pieces.append(self._without_lead(piece))
+            self._observe(slots, prediction.features.positions, order)
+        return pieces
+
+    def _observe(
+        self, slots: Slots, positions: Float[Tensor, "tokens axes"], order: Int[Tensor, "batch slots"]
+    ) -> None:
+        start = (self._windows * self.framing.hop - self.framing.lead) / self.model.sample_rate
+        self._windows += 1
+        if self.observer is not None:
+            self.observer(Observation(start, reordered(slots, order), positions, order))
+
+    def _without_lead(
+        self, joined: Float[Tensor, "batch slots channels joined"]
+    ) -> Float[Tensor, "batch slots channels rest"]:
+        lead = max(0, self.framing.lead - self._joined)
+        self._joined += joined.shape[-1]
+        return joined[..., lead:]
+
+    def _finished(
+        self, sources: Float[Tensor, "batch slots channels time"]
+    ) -> Float[Tensor, "batch slots channels finished"]:
+        """Cut to the recording's length and, beside the mixture, make the sources add up to it."""
+        assert self._mixture is not None
+        size = min(sources.shape[-1], self.received - self._made)
+        self._made += size
+        sources, mixture = sources[..., :size], self._mixture[..., :size]
+        self._mixture = self._mixture[..., size:]
+        return sources if self._sharer is None else self._sharer.push(mixture, sources)
