@@ -16,7 +16,10 @@ def slotaudio_frontends() -> Mapping[str, str]:
 
 @hookimpl
 def slotaudio_encoders() -> Mapping[str, str]:
-    return {"resnet": "slotaudio.encoders.resnet:ResNet"}
+    return {
+        "resnet": "slotaudio.encoders.resnet:ResNet",
+        "band_split": "slotaudio.encoders.band_split:BandSplit",
+    }
 
 
 @hookimpl
@@ -30,7 +33,10 @@ def slotaudio_bottlenecks() -> Mapping[str, str]:
 
 @hookimpl
 def slotaudio_decoders() -> Mapping[str, str]:
-    return {"spatial_broadcast": "slotaudio.decoders.spatial_broadcast:SpatialBroadcast"}
+    return {
+        "spatial_broadcast": "slotaudio.decoders.spatial_broadcast:SpatialBroadcast",
+        "mask": "slotaudio.decoders.mask:Mask",
+    }
 
 
 @hookimpl
@@ -45,6 +51,7 @@ def slotaudio_matchers() -> Mapping[str, str]:
 @hookimpl
 def slotaudio_objectives() -> Mapping[str, str]:
     return {
+        "local": "slotaudio.objectives.local:Local",
         "supervised": "slotaudio.objectives.supervised:Supervised",
         "autoencoder": "slotaudio.objectives.autoencoder:Autoencoder",
     }
@@ -55,6 +62,7 @@ def slotaudio_datasets() -> Mapping[str, str]:
     return {
         "folder": "slotaudio.data.folder:FolderMixtures",
         "synthetic": "slotaudio.data.synthetic:SyntheticMixtures",
+        "conversations": "slotaudio.data.conversations:Conversations",
     }
 
 

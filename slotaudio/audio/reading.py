@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 import soundfile
 import torch
@@ -82,7 +81,7 @@ class AudioReader:
             file.close()
             raise
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "AudioReader":
         return self
 
     def __exit__(self, *_: object) -> None:

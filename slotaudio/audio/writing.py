@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import soundfile
 import torch
@@ -65,7 +65,7 @@ class AudioWriter:
         self.frames = 0
         self._file: Any = self._open(self.partial, self.subtype)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "AudioWriter":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:

@@ -1,0 +1,131 @@
+"""`Conversations`: talks of two or three people, made on the fly from single-speaker recordings."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from slotaudio.data.batches import Item
+from slotaudio.data.conversation import Conversation
+from slotaudio.data.mixing import LOUDNESS
+from slotaudio.data.speakers import Meeting, Split, split_speakers
+from slotaudio.data.speech import SpeechFolder
+from slotaudio.data.timeline import Manner, draw_timeline
+from slotaudio.errors import DataError
+
+
+class Conversations(Dataset[Item]):
+    """Let speakers of a folder (speaker/utterance.flac) talk to each other: turns, gaps, overlaps, pauses.
+
+    Clips of a few seconds teach slots to stay with a voice that falls silent and comes back; recordings of
+    up to an hour show whether they do. ``conversations[n]`` is a whole item; ``conversations.conversation(n)``
+    is the same one to be rendered in blocks, with its timeline (`slotaudio.data.conversation.Conversation`).
+
+    Args:
+        path: one folder per speaker.
+        seconds: length of a conversation.
+        sources: speakers of a conversation, or the least and the most: those of fewer are then padded
+            with silent sources.
+        rate: samples per second.
+        size: conversations of an epoch.
+        seed: with the epoch and the index it decides everything.
+        overlap: wanted share of the time with speech in which two speak at once, or the least and the most
+            of it; the outcome, in ``metadata["overlap"]``, comes close where there is room for a few turns.
+        turn, gap, pauses, pause: see `slotaudio.data.timeline.Manner`.
+        split, validation: as for the data set ``folder``: disjoint speakers of one folder.
+        loudness: least and most of a speaker, in dB.
+        groups: see `slotaudio.data.speakers.Meeting`.
+        cache: keep all the audio in memory, 115 MB per hour at 16 kHz.
+        fixed: every epoch is the first one, as validation wants it.
+        resample: accept files of other rates.
+
+    Raises:
+        DataError: what is wrong with the folder or an option.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        seconds: float = 60.0,
+        sources: int | Sequence[int] = 2,
+        rate: int = 16000,
+        size: int = 100,
+        seed: int = 0,
+        *,
+        overlap: float | Sequence[float] = 0.2,
+        turn: Sequence[float] = (1.0, 8.0),
+        gap: Sequence[float] = (0.1, 0.8),
+        pauses: float = 0.5,
+        pause: Sequence[float] = (5.0, 8.0),
+        split: Split = "all",
+        validation: float = 0.1,
+        loudness: Sequence[float] = LOUDNESS,
+        groups: Mapping[str, float] | None = None,
+        cache: bool = False,
+        fixed: bool = False,
+        resample: bool = False,
+    ) -> None:
+        self.least, self.most = (sources, sources) if isinstance(sources, int) else tuple(sources)
+        if not 1 <= self.least <= self.most:
+            raise DataError(f"sources = {sources!r}: give how many speakers a conversation has, or the least and most")
+        if seconds * rate < 1 or size < 0 or seed < 0:
+            raise DataError(
+                f"seconds = {seconds}, size = {size}, seed = {seed}: "
+                "a conversation has at least one sample, and nothing is negative"
+            )
+        if len(loudness) != 2 or loudness[0] > loudness[1]:
+            raise DataError(f"loudness = {loudness!r}: give the least and the most, in dB")
+        self.overlap = (overlap, overlap) if isinstance(overlap, (int, float)) else tuple(overlap)
+        # both ends are checked now, not when an item happens to be drawn near them
+        self.manners = [Manner(share, turn, gap, pauses, pause) for share in self.overlap]
+        if len(self.overlap) != 2 or self.overlap[0] > self.overlap[1]:
+            raise DataError(f"overlap = {overlap!r}: give one share, or the least and the most")
+        self.turn, self.gap, self.pauses, self.pause = turn, gap, pauses, pause
+        self.seconds = seconds
+        self.sample_rate = rate
+        self.size = size
+        self.seed = seed
+        self.loudness = loudness
+        self.fixed = fixed
+        self.folder = SpeechFolder(path, rate, resample)
+        self.folder.keep(split_speakers(list(self.folder.speakers), split, validation, self.most))
+        self.meeting = Meeting(list(self.folder.speakers), self.most, groups)
+        if cache:
+            self.folder.preload()
+        # in shared memory, so that worker processes that live on see the next epoch
+        self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()
+
+    def set_epoch(self, epoch: int) -> None:
+        """Move to the conversations of another epoch, unless they are fixed."""
+        self._epoch[0] = 0 if self.fixed else epoch
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, index: int) -> Item:
+        conversation = self.conversation(index)
+        sources = conversation.sources()
+        silent = sources.new_zeros(self.most - len(sources), *sources.shape[1:])
+        sources = torch.cat([sources, silent])
+        return sources.sum(0), sources, conversation.metadata()
+
+    def conversation(self, index: int) -> Conversation:
+        """Return item `index` of this epoch, to be rendered in blocks.
+
+        Raises:
+            IndexError: there is no such item.
+        """
+        if not 0 <= index < self.size:
+            raise IndexError(index)
+        epoch = int(self._epoch[0])
+        rng = np.random.default_rng([self.seed, epoch, index])
+        speakers = self.meeting.draw(rng, int(rng.integers(self.least, self.most + 1)))
+        manner = Manner(
+            float(rng.uniform(self.overlap[0], self.overlap[1])), self.turn, self.gap, self.pauses, self.pause
+        )
+        name = f"conversation-{self.seed}-{epoch}-{index}"
+        turns = draw_timeline(rng, speakers, self.seconds, manner, name)
+        loudness = {speaker: float(rng.uniform(self.loudness[0], self.loudness[1])) for speaker in speakers}
+        return Conversation(rng, self.folder, speakers, turns, self.seconds, loudness, name)

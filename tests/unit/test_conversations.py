@@ -1,0 +1,160 @@
+"""Conversations: timelines keep their promises, audio follows the timeline, hours need no memory."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from slotaudio.compose import build
+from slotaudio.data.bundled import speech
+from slotaudio.data.conversations import Conversations
+from slotaudio.data.timeline import Manner, draw_timeline, overlap_of
+from slotaudio.errors import DataError, UserError
+from slotaudio.rttm import Turn, read_rttm
+
+seeds = st.integers(0, 2**31 - 1)
+NAMES = ["ann", "bob", "cem"]
+
+
+@given(seeds, st.integers(1, 3), st.floats(0, 1), st.floats(2, 200))
+def test_nobody_overlaps_himself_and_never_do_three_speak(seed, speakers, overlap, seconds):
+    turns = draw_timeline(np.random.default_rng(seed), NAMES[:speakers], seconds, Manner(overlap))
+    assert turns == sorted(turns)
+    for name in NAMES:
+        own = [turn for turn in turns if turn.speaker == name]
+        assert all(after.start >= before.end - 1e-6 for before, after in pairwise(own))
+    edges = sorted([(round(t.start, 3), 1) for t in turns] + [(round(t.end, 3), -1) for t in turns])
+    assert max(np.cumsum([change for _, change in edges]), default=0) <= 2
+    assert all(turn.start >= 0 and turn.end <= seconds + 1e-3 for turn in turns)
+
+
+@pytest.mark.parametrize("speakers", [2, 3])
+@pytest.mark.parametrize("overlap", [0.0, 0.1, 0.3, 0.6, 1.0])
+def test_overlap_is_as_wanted(speakers, overlap):
+    turns = draw_timeline(np.random.default_rng(3), NAMES[:speakers], 600.0, Manner(overlap))
+    assert overlap_of(turns) == pytest.approx(overlap, abs=0.06)
+
+
+def test_overlap_is_measured_over_speech_only():
+    turns = [Turn(0.0, 4.0, "a"), Turn(3.0, 3.0, "b"), Turn(10.0, 2.0, "a")]
+    assert overlap_of(turns) == pytest.approx(1 / 8)
+    assert overlap_of([]) == 0
+
+
+def test_long_pauses_come_as_often_as_wanted():
+    turns = draw_timeline(np.random.default_rng(0), NAMES[:2], 3600.0, Manner(0.2, pauses=1.0, pause=(5.0, 8.0)))
+    ends = np.maximum.accumulate([turn.end for turn in turns])
+    silences = np.array([turn.start for turn in turns[1:]]) - ends[:-1]
+    assert 40 <= (silences >= 5).sum() <= 80
+    assert silences.max() < 8.01
+    assert not ((silences > 0.81) & (silences < 4.99)).any()
+
+
+def small(**options):
+    return Conversations(speech("dev"), **{"seconds": 20.0, "size": 3, **options})
+
+
+def test_items_meet_the_contract():
+    mixture, sources, metadata = small(sources=[2, 3], seconds=6.0)[1]
+    assert mixture.shape == (1, 96000)
+    assert sources.shape == (3, 1, 96000)
+    assert mixture.dtype == torch.float32
+    assert torch.equal(mixture, sources.sum(0))
+    assert mixture.abs().max() <= 1
+    assert metadata["active"] == len(metadata["speakers"]) in (2, 3)
+    assert len(set(metadata["speakers"])) == metadata["active"]
+
+
+def test_seed_epoch_and_index_decide_everything():
+    ours, again, other = small(), small(), small(seed=1)
+    assert torch.equal(ours[1][0], again[1][0])
+    assert not torch.equal(ours[1][0], ours[2][0])
+    assert not torch.equal(ours[1][0], other[1][0])
+    before = ours[0][0]
+    ours.set_epoch(1)
+    assert not torch.equal(before, ours[0][0])
+    fixed = small(fixed=True)
+    fixed.set_epoch(1)
+    assert torch.equal(before, fixed[0][0])
+    with pytest.raises(IndexError):
+        ours[3]
+
+
+@given(st.floats(0.3, 30.0))
+@settings(max_examples=5)
+def test_blocks_join_to_the_whole(seconds):
+    conversation = small().conversation(0)
+    blocks = list(conversation.blocks(seconds))
+    assert torch.equal(torch.cat([sources for _, sources in blocks], dim=-1), conversation.sources())
+    assert all(torch.equal(mixture, sources.sum(0)) for mixture, sources in blocks)
+
+
+def test_each_speaker_is_heard_in_his_turns_only_and_at_one_loudness():
+    conversation = small(loudness=[-30.0, -30.0], seconds=60.0).conversation(0)
+    sources = conversation.sources()[:, 0]
+    levels = []
+    for row, speaker in enumerate(conversation.speakers):
+        speaks = torch.zeros(sources.shape[1], dtype=torch.bool)
+        for turn in conversation.turns:
+            if turn.speaker == speaker:
+                first, last = round(turn.start * 16000), round(turn.end * 16000)
+                speaks[first:last] = True
+                levels.append(float(10 * sources[row, first:last].square().mean().log10()))
+        assert sources[row, ~speaks].abs().max() == 0
+    assert -36 < min(levels) <= max(levels) < -29
+    assert len(levels) > 5
+
+
+def test_an_hour_is_rendered_without_holding_it():
+    conversation = small(seconds=3600.0, sources=3).conversation(0)
+    assert conversation.turns[-1].end > 3550
+    for start in (0, 1000, 3599):
+        piece = conversation.sources(start * 16000, (start + 1) * 16000)
+        assert piece.shape == (3, 1, 16000)
+        assert sum(wave.size for wave in conversation._rendered.values()) < 3 * 8.1 * 16000
+
+
+def test_written_conversation_reads_back(tmp_path):
+    conversation = small(seconds=4.0).conversation(2)
+    conversation.write(tmp_path / "talk")
+    mixture, rate = soundfile.read(tmp_path / "talk" / "mixture.flac", dtype="float32")
+    assert rate == 16000
+    assert mixture == pytest.approx(conversation.sources().sum(0)[0].numpy(), abs=2**-23)
+    source, _ = soundfile.read(tmp_path / "talk" / "source_2.flac", dtype="float32")
+    assert source == pytest.approx(conversation.sources()[1, 0].numpy(), abs=2**-23)
+    assert read_rttm(tmp_path / "talk" / "timeline.rttm") == list(conversation.turns)
+    with pytest.raises(UserError, match="exists"):
+        conversation.write(tmp_path / "talk")
+
+
+def test_it_is_a_component_with_disjoint_splits():
+    train, validation = (
+        build("dataset", {"name": "conversations", "path": speech("dev"), "split": split, "size": 1, "seconds": 3.0})
+        for split in ("train", "validation")
+    )
+    assert not set(train.folder.speakers) & set(validation.folder.speakers)
+    assert len(validation.folder.speakers) >= 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sources": 0}, "how many speakers"),
+        ({"sources": [3, 2]}, "least and most"),
+        ({"seconds": 0.0}, "at least one sample"),
+        ({"overlap": 1.5}, "between 0 and 1"),
+        ({"overlap": [0.5, 0.2]}, "least and the most"),
+        ({"turn": [0.0, 1.0]}, "turn"),
+        ({"pause": [3.0]}, "pause"),
+        ({"pauses": -1.0}, "0 or more"),
+        ({"loudness": [-20.0, -30.0]}, "loudness"),
+        ({"sources": 50}, "need"),
+    ],
+)
+def test_wrong_options_are_explained(options, message):
+    with pytest.raises(DataError, match=message):
+        small(**options)
