@@ -65,7 +65,7 @@ class Consecutive(Sampler[int]):
 
 def loader(
     dataset: Dataset[Item], batch: int, workers: int = 0, start: int = 0, drop_last: bool = False
-) -> DataLoader[Batch]:
+) -> DataLoader[Any]:
     """Return a loader of `Batch`es that does not depend on the number of workers.
 
     Args:

@@ -1,6 +1,7 @@
 """`SpeechFolder`: single-speaker recordings in one folder per speaker, read in parts."""
 
 import csv
+import math
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -88,7 +89,7 @@ class SpeechFolder:
         if ratio == 1:
             return self._samples(utterance, start, length)
         first = int(start * ratio)
-        wave = self._samples(utterance, first, int(np.ceil(length * ratio)) + 1)
+        wave = self._samples(utterance, first, math.ceil(length * ratio) + 1)
         wave = resample_poly(wave, ratio.denominator, ratio.numerator).astype(np.float32)[:length]
         return np.pad(wave, (0, length - wave.size))
 

@@ -115,6 +115,7 @@ def talker(rng: np.random.Generator, samples: int, rate: int) -> Float[np.ndarra
     pitch = voice * 2 ** np.interp(at, np.arange(syllables), rng.normal(0, 0.15, syllables))
     phase = 2 * np.pi * np.cumsum(pitch) / rate + rng.uniform(0, 2 * np.pi)
     loudness = np.where(rng.random(syllables) < 0.25, 0.0, rng.uniform(0.4, 1.0, syllables))
+    loudness[rng.integers(syllables - 1)] = 1.0  # somebody speaks in even the shortest mixture
     envelope = np.interp(at, np.arange(syllables), loudness)
     centres = [np.interp(at, np.arange(syllables), rng.uniform(low, high, syllables)) for low, high in _FORMANTS]
     wave = np.zeros(samples)

@@ -1,0 +1,122 @@
+"""Metrics against torchmetrics, against their own definitions, and on silence."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torchmetrics.functional import audio
+
+from slotaudio import metrics
+from slotaudio.errors import UserError
+from slotaudio.matchers.exhaustive import Exhaustive
+
+SEEDS = st.integers(0, 2**31)
+
+
+def waves(seed, *shape):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@given(seed=SEEDS, noise=st.floats(0.01, 2))
+def test_agree_with_torchmetrics(seed, noise):
+    reference = waves(seed, 3, 800).double() + 0.3
+    estimate = 0.7 * reference + noise * waves(seed + 1, 3, 800)
+    pairs = [
+        (metrics.si_sdr, audio.scale_invariant_signal_distortion_ratio),
+        (metrics.si_snr, audio.scale_invariant_signal_noise_ratio),
+        (metrics.sdr, audio.signal_noise_ratio),
+    ]
+    for ours, theirs in pairs:
+        torch.testing.assert_close(ours(estimate, reference), theirs(estimate, reference), atol=1e-3, rtol=1e-4)
+
+
+def test_bss_sdr_forgives_a_short_filter():
+    reference = waves(0, 1, 4000)
+    filtered = torch.nn.functional.conv1d(reference[None], torch.tensor([[[0.3, -0.5, 1.0]]]), padding=2)[0, :, :4000]
+    assert metrics.bss_sdr(filtered, reference) > 30
+    assert metrics.sdr(filtered, reference) < 5
+    assert metrics.bss_sdr(filtered, torch.zeros_like(reference)).isnan().all()
+
+
+@given(seed=SEEDS, scale=st.floats(0.01, 100))
+def test_scale_invariance(seed, scale):
+    reference, estimate = waves(seed, 500), waves(seed + 1, 500)
+    torch.testing.assert_close(
+        metrics.si_sdr(scale * estimate, reference), metrics.si_sdr(estimate, reference), atol=1e-4, rtol=1e-4
+    )
+    torch.testing.assert_close(
+        metrics.si_snr(estimate + scale, reference), metrics.si_snr(estimate, reference), atol=1e-3, rtol=1e-3
+    )
+
+
+def test_extremes_stay_finite():
+    reference = waves(0, 1000)
+    assert metrics.si_sdr(reference, reference) == metrics.HIGHEST
+    assert metrics.si_sdr(torch.zeros(1000), reference) == metrics.LOWEST
+    assert metrics.sdr(torch.zeros(1000), reference) == 0
+    for metric in (metrics.si_sdr, metrics.si_snr, metrics.sdr):
+        assert metric(reference, torch.zeros(1000)).isnan()
+
+
+@given(seed=SEEDS, sources=st.integers(1, 4), surplus=st.integers(0, 2))
+def test_assignment_undoes_a_shuffle(seed, sources, surplus):
+    generator = torch.Generator().manual_seed(seed)
+    references = waves(seed, 2, sources, 1, 400)
+    extra = 0.01 * waves(seed + 1, 2, surplus, 1, 400)
+    order = torch.randperm(sources + surplus, generator=generator)
+    estimates = torch.cat([references + 0.1 * waves(seed + 2, 2, sources, 1, 400), extra], dim=1)[:, order]
+    mixture = references.sum(1)
+    for matcher in (None, Exhaustive()):
+        found = metrics.best_assignment(estimates, references, mixture, matcher)
+        assert torch.equal(order[found], torch.arange(sources).expand(2, -1))
+    score = metrics.score(estimates, references, mixture)
+    assert score.active.all()
+    assert (score.values["si_sdr"] > 10).all()
+    assert score.residual.isnan().all()
+    assert score.surplus.isnan().all() == (surplus == 0)
+
+
+@given(seed=SEEDS)
+def test_order_of_slots_and_sources_does_not_matter(seed):
+    references, estimates = waves(seed, 1, 3, 1, 300), waves(seed + 1, 1, 4, 1, 300)
+    mixture = references.sum(1)
+    plain = metrics.score(estimates, references, mixture).mean("si_sdr_i")
+    shuffled = metrics.score(estimates[:, [2, 0, 3, 1]], references[:, [1, 2, 0]], mixture).mean("si_sdr_i")
+    torch.testing.assert_close(plain, shuffled)
+
+
+@given(seed=SEEDS, silent=st.integers(0, 1))
+def test_silent_sources_are_reported_and_never_averaged(seed, silent):
+    references = waves(seed, 1, 2, 1, 500)
+    references[:, silent] = 0
+    references = torch.cat([references, waves(seed + 1, 1, 1, 1, 500)], dim=1)
+    estimates = references + 0.1 * waves(seed + 2, 1, 3, 1, 500)
+    score = metrics.score(estimates, references, references.sum(1))
+    assert score.active.tolist() == [[silent != 0, silent != 1, True]]
+    assert score.values["si_sdr"].isnan().tolist() == (~score.active).tolist()
+    assert score.residual.isnan().tolist() == score.active.tolist()
+    assert -30 < score.residual[0, silent] < -15
+    audible = score.values["si_sdr_i"][score.active].mean()
+    torch.testing.assert_close(score.mean("si_sdr_i")[0], audible)
+
+
+def test_all_silent_gives_no_number_and_no_error():
+    silence = torch.zeros(1, 2, 1, 100)
+    score = metrics.score(silence, silence, silence.sum(1))
+    assert score.mean("si_sdr").isnan().all()
+    assert score.residual.isfinite().all()
+
+
+def test_a_source_alone_has_nothing_to_improve_on():
+    reference = waves(0, 1, 1, 1, 500)
+    score = metrics.score(reference + 0.1 * waves(1, 1, 1, 1, 500), reference, reference[:, 0])
+    assert score.mean("si_sdr") == pytest.approx(20, abs=2)
+    assert score.mean("si_sdr_i").isnan()
+
+
+def test_waves_that_are_not_finite_are_refused():
+    references = waves(0, 1, 2, 1, 100)
+    estimates = references.clone()
+    estimates[0, 1, 0, 3] = torch.nan
+    with pytest.raises(UserError, match="not finite"):
+        metrics.score(estimates, references, references.sum(1))
