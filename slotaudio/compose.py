@@ -24,9 +24,15 @@ STAGES = ("frontend", "encoder", "bottleneck", "decoder", "matcher")
 
 _OFFERED_BY = {
     "frontend": ("sample_rate", "channels", "in_channels", "freq"),
-    "encoder": ("in_dim", "tokens"),
+    "encoder": ("in_dim", "bands"),
     "bottleneck": ("slot_dim",),
 }
+
+
+def threaded_into(family: str) -> frozenset[str]:
+    """Return the parameters that a stage gets from the model and the stages before it."""
+    before = STAGES[: STAGES.index(family)]
+    return frozenset(("slots", "window") if before else ()).union(*(_OFFERED_BY.get(stage, ()) for stage in before))
 
 
 def build(family: str, spec: Like, /, **offered: Any) -> Any:

@@ -23,16 +23,16 @@ class AudioWriter:
     """Write a WAV or FLAC file under a temporary name, and give it its own name when it is complete.
 
     Integer subtypes are written so that reading gives the same samples back (1.0 is 32768, not
-    32767). Nothing is clipped in silence: with `subtype` None, a WAV file is 16 bit until the first
-    sample that does not fit and 32-bit float from then on; where the subtype was chosen, or is
-    FLAC's, samples are limited and counted in `limited`.
+    32767). Nothing is clipped in silence: with `widen`, a WAV file of integers turns into one of 32-bit floats
+    at the first sample that does not fit; else such samples are limited, and counted in `limited`.
 
     Args:
         path: ends in .wav or .flac.
         sample_rate: in hertz.
         channels: of the waves to come.
-        subtype: ``"PCM_16"``, ``"PCM_24"``, ``"FLOAT"``; None chooses.
+        subtype: ``"PCM_16"``, ``"PCM_24"`` or, in WAV only, ``"FLOAT"``.
         force: replace an existing file.
+        widen: see above.
 
     Raises:
         AudioFileError: the file exists, or cannot be written.
@@ -43,15 +43,17 @@ class AudioWriter:
         path: str | os.PathLike[str],
         sample_rate: int,
         channels: int = 1,
-        subtype: str | None = None,
+        subtype: str = "PCM_16",
         force: bool = False,
+        widen: bool = True,
     ) -> None:
         self.path = Path(path)
         self.partial = self.path.with_name(self.path.name + ".partial")
+        self._wide = self.path.with_name(self.path.name + ".partial-float")
         self.format = self.path.suffix[1:].upper()
         if self.format not in ("WAV", "FLAC"):
             raise AudioFileError(f"cannot write {self.path}: choose a name that ends in .wav or .flac")
-        self.subtype = subtype or "PCM_16"
+        self.subtype = subtype
         if self.subtype not in _WRITABLE[self.format]:
             raise AudioFileError(
                 f"{self.format} has no subtype {subtype!r}; choose {', '.join(_WRITABLE[self.format])}"
@@ -60,7 +62,8 @@ class AudioWriter:
             raise AudioFileError(f"{self.path} exists already; --force (force=True) replaces it")
         self.sample_rate = sample_rate
         self.channels = channels
-        self.may_widen = subtype is None and self.format == "WAV"
+        self.widen = widen and self.format == "WAV"
+        self.widened = False
         self.limited = 0
         self.frames = 0
         self._file: Any = self._open(self.partial, self.subtype)
@@ -76,7 +79,7 @@ class AudioWriter:
 
     def write(self, wave: Float[Tensor, "channels time"]) -> None:
         """Append a wave."""
-        if self.subtype != "FLOAT" and self.may_widen and bool(_beyond(wave, self.subtype).any()):
+        if self.widen and self.subtype != "FLOAT" and bool(_beyond(wave, self.subtype).any()):
             self._widen()
         self._append(self._file, self._encode(wave))
         self.frames += wave.shape[-1]
@@ -88,7 +91,7 @@ class AudioWriter:
         with self._explained():
             self._file.close()
             if soundfile.info(str(self.partial)).frames != self.frames:
-                raise OSError("not all of it arrived on the disk")
+                raise AssertionError("not all of it arrived on the disk")
 
     def commit(self) -> None:
         """Give the finished file its name."""
@@ -101,8 +104,9 @@ class AudioWriter:
         """Remove what was written so far."""
         with contextlib.suppress(OSError, soundfile.LibsndfileError):
             self._file.close()
-        with contextlib.suppress(OSError):
-            self.partial.unlink(missing_ok=True)
+        for path in (self.partial, self._wide):
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
 
     def _open(self, path: Path, subtype: str) -> Any:
         with self._explained():
@@ -115,13 +119,12 @@ class AudioWriter:
         """Copy what was written as integers so far into a float file and go on with that."""
         with self._explained():
             self._file.close()
-            self.subtype = "FLOAT"
-            wide = self.partial.with_name(self.partial.name + "-float")
-            self._file = self._open(wide, "FLOAT")
+            self.subtype, self.widened = "FLOAT", True
+            self._file = self._open(self._wide, "FLOAT")
             with soundfile.SoundFile(str(self.partial)) as narrow:
                 for block in narrow.blocks(65536, dtype="float32", always_2d=True):
                     self._append(self._file, block)
-            os.replace(wide, self.partial)
+            os.replace(self._wide, self.partial)
 
     def _encode(self, wave: Float[Tensor, "channels time"]) -> Any:
         if self.subtype == "FLOAT":
@@ -143,8 +146,10 @@ class AudioWriter:
             yield
         except (OSError, AssertionError, soundfile.LibsndfileError) as error:
             # soundfile meets a full disk with an AssertionError on the number of samples written
-            reason = getattr(error, "strerror", None) or "the disk took only a part of it (is it full?)"
-            raise AudioFileError(f"cannot write {self.path}: {reason}") from error
+            reason = getattr(error, "strerror", None) or getattr(error, "error_string", "")
+            if not reason or "System error" in reason:
+                reason = "the disk took only a part of it (is it full?)"
+            raise AudioFileError(f"cannot write {self.path}: {reason.rstrip('.')}") from error
 
 
 def write(
