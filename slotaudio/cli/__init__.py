@@ -9,8 +9,8 @@ from typing import Annotated, NoReturn
 import typer
 
 from slotaudio import __version__
-from slotaudio.cli import listing
-from slotaudio.errors import SlotaudioError
+from slotaudio.cli import demo, listing, separate
+from slotaudio.cli.reporting import report
 from slotaudio.pluginmanager import plugin_manager
 
 app = typer.Typer(
@@ -39,6 +39,8 @@ def _global(
         os.environ["SLOTAUDIO_DEBUG"] = "1"
 
 
+app.command("separate")(separate.separate)
+app.command("demo")(demo.demo)
 app.command("components")(listing.components)
 app.command("plugins")(listing.plugins)
 
@@ -70,19 +72,5 @@ def main(arguments: list[str] | None = None) -> None:
         if stop.code == 130:
             fail("interrupted; what was complete is kept", 130)
         raise
-    except SlotaudioError as error:
-        _unless_debug()
-        fail(str(error), error.exit_code)
     except Exception as error:
-        _unless_debug()
-        fail(
-            f"unexpected {type(error).__name__}: {error}\n"
-            "This is a defect of slotaudio or of a plug-in; `slotaudio --debug ...` shows where.",
-            1,
-        )
-
-
-def _unless_debug() -> None:
-    """Let the exception being handled through, traceback and all, if ``--debug`` was given."""
-    if os.environ.get("SLOTAUDIO_DEBUG"):
-        raise  # what is being handled: this is called from except blocks only
+        sys.exit(report(error))

@@ -1,0 +1,60 @@
+"""What the command line says of failures and of progress; all of it on standard error."""
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from slotaudio.errors import SlotaudioError
+
+
+def report(error: Exception) -> int:
+    """Print one message, or with ``--debug`` the traceback; return the exit code that the error asks for."""
+    if os.environ.get("SLOTAUDIO_DEBUG"):
+        traceback.print_exception(error)
+    elif isinstance(error, SlotaudioError):
+        print(f"slotaudio: error: {error}", file=sys.stderr)
+    else:
+        print(
+            f"slotaudio: error: unexpected {type(error).__name__}: {error}\n"
+            "This is a defect of slotaudio or of a plug-in; `slotaudio --debug ...` shows where.",
+            file=sys.stderr,
+        )
+    return error.exit_code if isinstance(error, SlotaudioError) else 1
+
+
+@contextmanager
+def waiting(what: str, quiet: bool = False) -> Iterator[None]:
+    """Show a spinner while something takes seconds; nothing where nobody watches."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield
+        return
+    with console.status(what):
+        yield
+
+
+@contextmanager
+def progress_bar(name: str, quiet: bool = False) -> Iterator[Callable[[float], None] | None]:
+    """Show a bar that the yielded function moves to a share from 0 to 1; None where nobody watches."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield None
+        return
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn()
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True) as progress:
+        task = progress.add_task(name, total=None)
+        yield lambda share: progress.update(task, total=1.0, completed=share)

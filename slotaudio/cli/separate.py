@@ -1,0 +1,135 @@
+"""`slotaudio separate`: recordings of any length into one file per slot."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from slotaudio.cli.reporting import progress_bar, report, waiting
+from slotaudio.errors import UserError
+
+if TYPE_CHECKING:
+    from slotaudio.separation.observation import Observation
+    from slotaudio.separation.separator import Separator
+
+_PICTURED = 20.0
+"""Seconds that a picture shows."""
+
+
+def separate(
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(metavar="IN...", help="Recordings: WAV, FLAC, OGG or MP3 of any length, rate and level."),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the sources; made if missing.")
+    ],
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="Bundled name, folder, or organisation/name on the Hugging Face hub.")
+    ] = "default",
+    sources: Annotated[
+        int | None, typer.Option(help="Write only so many sources per recording, those with most energy.")
+    ] = None,
+    joining: Annotated[
+        str, typer.Option(help="How windows are joined: 'overlap' matches them, 'given' trusts the model's order.")
+    ] = "overlap",
+    overlap: Annotated[float, typer.Option(help="Share of a window that the next one covers too, 0 to 0.9.")] = 0.5,
+    mask: Annotated[str | None, typer.Option(help="'wiener' or 'binary'; the model's own by default.")] = None,
+    format: Annotated[str, typer.Option(help="'wav' or 'flac'.")] = "wav",
+    subtype: Annotated[
+        str | None, typer.Option(help="PCM_16, PCM_24 or FLOAT; by default as deep as the recording.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", "-f", help="Replace existing outputs.")] = False,
+    plot: Annotated[
+        bool, typer.Option("--plot", help="Also write a picture of the first 20 s: NAME_slots.png.")
+    ] = False,
+    device: Annotated[str | None, typer.Option(help="Where to compute, such as 'cpu' or 'cuda'.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads to compute with; torch decides by default.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no list of what was written.")] = False,
+) -> None:
+    """Separate recordings into their sources.
+
+    A recording NAME.mp3 becomes DIR/NAME_slot1.wav, DIR/NAME_slot2.wav, ..., one per slot of the model. They have
+    its length, sample rate and level, and add up to it; recordings of several channels are mixed down unless the
+    model takes them. Memory does not grow with the length. A recording that fails leaves no output, and the
+    others go on; the exit code is then 2.
+    """
+    with waiting("loading the model", quiet):
+        separator = _separator(model, joining=joining, overlap=overlap, mask=mask, device=device, threads=threads)
+    codes = {0}
+    for path, twin in _jobs(inputs):
+        seen: list[Observation] = []
+        try:
+            if twin is not None:
+                raise UserError(f"{path}: its outputs would get the names of those of {twin}; choose another folder")
+            with progress_bar(path.name, quiet) as advance:
+                written = separator.separate_file(
+                    path,
+                    output,
+                    format=format,
+                    subtype=subtype,
+                    sources=sources,
+                    force=force,
+                    progress=advance,
+                    observer=_keep_first(seen) if plot else None,
+                )
+            if plot:
+                written.append(_draw(separator, path, output, written, seen, force))
+            if not quiet:
+                print(*written, sep="\n", flush=True)
+        except Exception as error:  # whatever became of this one, the others go on
+            codes.add(report(error))
+    raise typer.Exit(1 if 1 in codes else max(codes))
+
+
+def _jobs(inputs: list[Path]) -> Iterator[tuple[Path, Path | None]]:
+    """Yield every file once, and beside it an earlier one whose outputs would have the same names."""
+    seen: set[Path] = set()
+    stems: dict[str, Path] = {}
+    for path in inputs:
+        if path.resolve() in seen:
+            continue
+        seen.add(path.resolve())
+        stem = path.stem.casefold()  # where the disk does not tell A from a
+        yield path, stems.get(stem)
+        stems.setdefault(stem, path)
+
+
+def _separator(name: str, **options: Any) -> "Separator":
+    from slotaudio.separation.separator import Separator
+
+    return Separator.from_pretrained(name, **options)
+
+
+def _keep_first(seen: "list[Observation]") -> "Callable[[Observation], None]":
+    def keep(window: "Observation") -> None:
+        if window.start < _PICTURED:
+            seen.append(window)
+
+    return keep
+
+
+def _draw(
+    separator: "Separator",
+    path: Path,
+    folder: Path,
+    written: Sequence[Path],
+    seen: Sequence["Observation"],
+    force: bool,
+) -> Path:
+    """Draw the beginning of a recording, what was seen in it and what was written."""
+    import torch
+
+    from slotaudio import audio
+    from slotaudio.plotting import attention_map, save, separation_figure
+
+    info = audio.info(written[0])
+    stop = min(info.frames or 0, round(_PICTURED * info.sample_rate))
+    mixture = audio.read(path, 0, stop)[0]
+    estimates = torch.stack([audio.read(name, 0, stop)[0] for name in written])
+    attention = attention_map(seen, separator.framing.window / separator.sample_rate, stop / info.sample_rate)
+    if attention is not None:
+        attention = attention[[int(name.stem.rpartition("_slot")[2]) - 1 for name in written]]
+    figure = separation_figure(mixture, estimates, info.sample_rate, attention=attention, title=path.name)
+    return save(figure, folder / f"{path.stem}_slots.png", force)
