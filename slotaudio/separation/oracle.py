@@ -1,5 +1,7 @@
 """A model that knows the answer: what the best masks would give, and what joining does to them."""
 
+from collections.abc import Callable
+
 import torch
 from einops import rearrange, repeat
 from jaxtyping import Float
@@ -12,6 +14,9 @@ from slotaudio.separation.windows import split
 from slotaudio.spec import Spec
 from slotaudio.types import CompressingFrontend, Estimates, Features, Slots, Spectrum
 
+Recall = Callable[[Float[Tensor, "rows channels window"]], Float[Tensor, "rows channels freq frames"]]
+"""From windows of single sources to compressed magnitudes, as a system remembers them."""
+
 
 def oracle(
     sources: Float[Tensor, "batch sources channels time"],
@@ -19,6 +24,7 @@ def oracle(
     window: float = 0.5,
     mask: Like = "wiener",
     shuffle: torch.Generator | None = None,
+    recall: Recall | None = None,
 ) -> SlotModel:
     """Return a model whose slots are the true magnitudes of these sources (the oracle rows of AudioSlots' Table 1).
 
@@ -30,6 +36,8 @@ def oracle(
         frontend, mask: as in `slotaudio.compose`.
         window: in seconds.
         shuffle: draws a new order of the slots for every window; they keep theirs by default.
+        recall: what is known of the sources, such as what an autoencoder keeps of them; their exact
+            magnitudes by default.
     """
     made = build("frontend", frontend)
     slots = sources.shape[1]
@@ -37,7 +45,7 @@ def oracle(
         made,
         _NoEncoder(),
         _OneHot(slots, shuffle),
-        Truth(sources, made),
+        Truth(sources, made, recall),
         build("matcher", "hungarian"),
         specs={"frontend": Spec.of(frontend)},
         slots=slots,
@@ -49,10 +57,15 @@ def oracle(
 class Truth(nn.Module):
     """Decode one-hot slots into the compressed magnitudes of the sources that they name."""
 
-    def __init__(self, sources: Float[Tensor, "batch sources channels time"], frontend: CompressingFrontend) -> None:
+    def __init__(
+        self,
+        sources: Float[Tensor, "batch sources channels time"],
+        frontend: CompressingFrontend,
+        recall: Recall | None = None,
+    ) -> None:
         super().__init__()
         self.sources = sources
-        self._frontend = [frontend]  # in a list, so that it is not registered a second time
+        self._recall = recall or (lambda windows: frontend.compress(frontend(windows).values))
         self._framing = Framing(0, 0, 0, 1)
         self._next = 0
 
@@ -76,9 +89,8 @@ class Truth(nn.Module):
         windows = rearrange(
             windows, "(batch sources) steps channels window -> (batch steps sources) channels window", sources=sources
         )
-        frontend = self._frontend[0]
         magnitudes = rearrange(
-            frontend.compress(frontend(windows.to(vectors)).values),
+            self._recall(windows.to(vectors)),
             "(windows sources) channels freq frames -> windows sources channels freq frames",
             sources=sources,
         )

@@ -1,0 +1,147 @@
+"""Results: one `Result` per mixture and row, means with their confidence, CSV files and the table."""
+
+import csv
+import math
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from slotaudio.data.mixing import active_level
+from slotaudio.errors import DataError
+from slotaudio.evaluation.rows import Row
+from slotaudio.metrics import score
+
+METRICS = ("si_snr", "si_sdr", "sdr")
+
+Item = tuple[Tensor, Tensor, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one row made of one mixture: what was compared, and how well it went."""
+
+    labels: Mapping[str, str | float]
+    """``system mask window joining mixture ...``; empty where nothing is known."""
+    values: Mapping[str, float]
+    """Decibels by metric, the mean over the audible sources; NaN where there is none."""
+
+
+def evaluate(
+    rows: Sequence[Row], dataset: Iterable[Item], sample_rate: int, metrics: Sequence[str] = METRICS
+) -> Iterator[Result]:
+    """Yield the results of all rows, mixture by mixture.
+
+    Raises:
+        UserError: a model with fewer slots than a mixture has sources.
+    """
+    for mixture, sources, metadata in dataset:
+        labels = _mixture_labels(mixture, sources, metadata, sample_rate)
+        for row in rows:
+            began = time.perf_counter()
+            estimates = row.separate(mixture[None], sources[None])
+            seconds = time.perf_counter() - began
+            scored = score(estimates, sources[None], mixture[None], row.matcher, tuple(metrics))
+            window = "" if math.isinf(row.window) else row.window
+            of_row = {"system": row.system, "mask": row.mask, "window": window, "joining": row.joining}
+            values = {name: float(scored.mean(name)) for name in scored.values}
+            values["residual"] = float(scored.residual.nanmean())
+            values["surplus"] = float(scored.surplus)
+            values["real_time_factor"] = seconds * sample_rate / mixture.shape[-1]
+            yield Result(of_row | labels, values)
+
+
+def _mixture_labels(mixture: Tensor, sources: Tensor, metadata: Mapping[str, Any], rate: int) -> dict[str, str | float]:
+    genders = [str(gender) for gender in metadata.get("genders", ())]
+    levels = [active_level(source.mean(dim=0).numpy(), rate) for source in sources if bool(source.any())]
+    pair = ""
+    if len(genders) > 1 and all(genders):
+        pair = "same" if len(set(genders)) == 1 else "different"
+    return {
+        "mixture": str(metadata.get("id", "")),
+        "seconds": round(mixture.shape[-1] / rate, 4),
+        "active": len(levels),
+        "speakers": " ".join(map(str, metadata.get("speakers", ()))),
+        "genders": "".join(sorted(genders)),
+        "pair": pair,
+        "level_difference": round(max(levels) - min(levels), 2) if len(levels) > 1 else "",
+    }
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean over mixtures and half its 95 % confidence interval (Student's t)."""
+
+    mean: float
+    half_width: float
+    count: int
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> "Mean":
+        """Average what is not NaN; the interval of fewer than two values is NaN."""
+        from scipy.special import stdtrit
+
+        finite = np.array([value for value in values if not math.isnan(value)])
+        if finite.size < 2:
+            return cls(float(finite.mean()) if finite.size else math.nan, math.nan, finite.size)
+        half = stdtrit(finite.size - 1, 0.975) * finite.std(ddof=1) / math.sqrt(finite.size)
+        return cls(float(finite.mean()), float(half), finite.size)
+
+    def __str__(self) -> str:
+        if not self.count:
+            return "–"
+        return f"{self.mean:.2f}" + ("" if math.isnan(self.half_width) else f" ± {self.half_width:.2f}")
+
+
+def summarise(results: Iterable[Result], by: Sequence[str]) -> dict[tuple[str | float, ...], dict[str, Mean]]:
+    """Return the means of every value, one entry per combination of the labels `by`, in order of appearance."""
+    groups: dict[tuple[str | float, ...], list[Result]] = {}
+    for result in results:
+        groups.setdefault(tuple(result.labels[label] for label in by), []).append(result)
+    return {
+        key: {name: Mean.of(result.values[name] for result in group) for name in group[0].values}
+        for key, group in groups.items()
+    }
+
+
+def write_results(path: Path, results: Sequence[Result]) -> None:
+    """Write one line per mixture and row.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    _write(path, ({**result.labels, **_rounded(result.values)} for result in results))
+
+
+def write_summary(path: Path, results: Sequence[Result], by: Sequence[str]) -> None:
+    """Write one line per combination of the labels `by`: means, and ``_ci95`` for half their intervals.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    lines = []
+    for key, means in summarise(results, by).items():
+        cells: dict[str, Any] = dict(zip(by, key, strict=True))
+        for name, mean in means.items():
+            cells |= _rounded({name: mean.mean, f"{name}_ci95": mean.half_width}) | {f"{name}_n": mean.count}
+        lines.append(cells)
+    _write(path, lines)
+
+
+def _rounded(values: Mapping[str, float]) -> dict[str, Any]:
+    return {name: "" if math.isnan(value) else round(value, 4) for name, value in values.items()}
+
+
+def _write(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
+    lines = list(lines)
+    try:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, list(lines[0]) if lines else [], lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(lines)
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror}") from None

@@ -1,0 +1,156 @@
+"""Rows: the systems that an evaluation compares, all of them used through `slotaudio.Separator`."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from slotaudio.errors import UserError
+from slotaudio.model import SlotModel
+from slotaudio.separation.oracle import Recall, Truth, oracle
+from slotaudio.separation.separator import Separator
+from slotaudio.spec import Spec
+from slotaudio.types import Matcher
+
+Joining = Literal["blind", "given", "reference"]
+
+MASKS = {"ibm": Spec("binary"), "irm": Spec("wiener", exponent=1.0), "wiener": Spec("wiener")}
+"""Masks by their names in the literature: ideal binary, ideal ratio (of magnitudes), Wiener (of powers)."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: what separates, with which mask, and how its windows are joined.
+
+    ``"blind"`` joining is that of `Separator`: windows overlap by half and are matched on what they share.
+    ``"given"`` overlaps them too, but trusts the model's order of slots, as carried slots ask for.
+    ``"reference"`` is the paper's way: windows side by side, each put in order by the true sources.
+    """
+
+    system: str
+    mask: str
+    window: float
+    """Seconds; infinite for a model without one."""
+    joining: Joining
+    separator: Callable[[Float[Tensor, "batch sources channels time"]], Separator]
+    """Makes or returns the separator; only informed systems look at the sources."""
+    matcher: Matcher | None = None
+
+    def separate(
+        self, mixture: Float[Tensor, "batch channels time"], sources: Float[Tensor, "batch sources channels time"]
+    ) -> Float[Tensor, "batch slots channels time"]:
+        """Return the estimates; the sources are for those rows that may know them."""
+        separator = self.separator(sources)
+        if isinstance(separator.model.decoder, Truth):
+            separator.model.decoder.rewind(separator.framing)
+        reference = sources if self.joining == "reference" else None
+        return separator(mixture, reference=reference).sources
+
+
+def model_rows(model: SlotModel, masks: Sequence[str] = (), joinings: Sequence[Joining] = ("blind",)) -> list[Row]:
+    """Return the rows of a model: with its own mask, or each of `masks` where its decoder leaves the choice.
+
+    Raises:
+        UserError: an unknown mask or way of joining.
+    """
+    chosen: dict[str, Spec] = {mask: mask_spec(mask) for mask in masks}
+    if not chosen or not gives_magnitudes(model):
+        chosen = {"own": model.mask}
+    window = model.window or math.inf
+    rows = []
+    for name, mask in chosen.items():
+        for joining in joinings:
+            separator = _separator(model, joining, mask)
+            rows.append(Row("model", name, window, joining, _always(separator), model.matcher))
+    return rows
+
+
+def informed_rows(
+    frontend: Spec,
+    window: float,
+    masks: Sequence[str],
+    joinings: Sequence[Joining] = ("blind",),
+    autoencoder: SlotModel | None = None,
+    seed: int = 0,
+) -> list[Row]:
+    """Return the rows of a system that knows the sources: exactly (oracle), or as an autoencoder recalls them.
+
+    It deals its slots out in another order in every window, as nothing keeps an unordered set from doing.
+
+    Args:
+        seed: of these orders.
+
+    Raises:
+        UserError: an unknown mask or way of joining, an unfit autoencoder.
+    """
+    recall = None if autoencoder is None else recall_by(autoencoder)
+    system = "oracle" if autoencoder is None else "autoencoder"
+
+    def row(mask: str, joining: Joining) -> Row:
+        spec = mask_spec(mask)
+
+        def separator(sources: Float[Tensor, "batch sources channels time"]) -> Separator:
+            shuffle = torch.Generator().manual_seed(seed)
+            return _separator(oracle(sources, frontend, window, spec, shuffle, recall), joining, spec)
+
+        return Row(system, mask, window, joining, separator)
+
+    return [row(mask, joining) for mask in masks for joining in joinings]
+
+
+def mask_spec(name: str) -> Spec:
+    """Return the mask behind a name.
+
+    Raises:
+        UserError: unknown name.
+    """
+    if name not in MASKS:
+        raise UserError(f"mask {name!r} is not known; choose one of {', '.join(MASKS)}")
+    return MASKS[name]
+
+
+def recall_by(autoencoder: SlotModel) -> Recall:
+    """Return what an autoencoder (a model of one slot, trained on single sources) keeps of a source.
+
+    Raises:
+        UserError: the model has more slots, or no magnitudes.
+    """
+    if autoencoder.slots != 1 or not gives_magnitudes(autoencoder):
+        raise UserError(
+            "the autoencoder row needs a model of one slot that estimates magnitudes, trained with the objective "
+            f"'autoencoder'; this one has {autoencoder.slots} slots"
+        )
+
+    @torch.no_grad()
+    def recall(waves: Float[Tensor, "rows channels window"]) -> Float[Tensor, "rows channels freq frames"]:
+        magnitudes = autoencoder(waves[:, None]).estimates.magnitudes
+        assert magnitudes is not None  # see gives_magnitudes
+        return magnitudes[:, 0].float()
+
+    return recall
+
+
+@torch.no_grad()
+def gives_magnitudes(model: SlotModel) -> bool:
+    """Say whether a model's estimates are magnitudes, of which either kind of mask can be made."""
+    silence = torch.zeros(1, 1, model.frontend.channels, model.window_samples or model.sample_rate)
+    device = next((parameter.device for parameter in model.parameters()), silence.device)
+    return model.eval()(silence.to(device)).estimates.magnitudes is not None
+
+
+def _separator(model: SlotModel, joining: Joining, mask: Spec) -> Separator:
+    if joining == "blind":
+        return Separator(model, mask=mask)
+    if joining == "given":
+        return Separator(model, joining="given", mask=mask)
+    if joining == "reference":
+        return Separator(model, overlap=0.0, consistent=False, mask=mask)
+    raise UserError(f"joining {joining!r} is not known; choose 'blind', 'given' or 'reference'")
+
+
+def _always(separator: Separator) -> Callable[[Tensor], Separator]:
+    return lambda sources: separator
