@@ -1,15 +1,17 @@
 """The command line. One module per command; torch is imported inside the commands that compute."""
 
+import inspect
 import os
 import signal
 import sys
 import warnings
+from collections.abc import Callable
 from typing import Annotated, NoReturn
 
 import typer
 
 from slotaudio import __version__
-from slotaudio.cli import demo, listing, separate
+from slotaudio.cli import demo, evaluate, listing, separate, train
 from slotaudio.cli.reporting import report
 from slotaudio.pluginmanager import plugin_manager
 
@@ -39,10 +41,19 @@ def _global(
         os.environ["SLOTAUDIO_DEBUG"] = "1"
 
 
-app.command("separate")(separate.separate)
-app.command("demo")(demo.demo)
-app.command("components")(listing.components)
-app.command("plugins")(listing.plugins)
+def _add(name: str, function: Callable[..., None]) -> None:
+    """Register a command; the paragraphs of its docstring are wrapped anew, to the terminal's width."""
+    paragraphs = (inspect.getdoc(function) or "").split("\n\n")
+    app.command(name, help="\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs))(function)
+
+
+_add("separate", separate.separate)
+_add("demo", demo.demo)
+_add("evaluate", evaluate.evaluate)
+_add("train", train.train)
+_add("recipes", train.recipes)
+_add("components", listing.components)
+_add("plugins", listing.plugins)
 
 
 def fail(message: str, code: int) -> NoReturn:

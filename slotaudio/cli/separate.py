@@ -1,6 +1,6 @@
 """`slotaudio separate`: recordings of any length into one file per slot."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -58,9 +58,11 @@ def separate(
     with waiting("loading the model", quiet):
         separator = _separator(model, joining=joining, overlap=overlap, mask=mask, device=device, threads=threads)
     codes = {0}
-    for path, twin in _jobs(inputs):
+    done: dict[str, Path] = {}
+    for path in dict.fromkeys(inputs):
         seen: list[Observation] = []
         try:
+            twin = done.get(path.stem.casefold())  # some disks do not tell A from a
             if twin is not None:
                 raise UserError(f"{path}: its outputs would get the names of those of {twin}; choose another folder")
             with progress_bar(path.name, quiet) as advance:
@@ -74,6 +76,7 @@ def separate(
                     progress=advance,
                     observer=_keep_first(seen) if plot else None,
                 )
+            done[path.stem.casefold()] = path
             if plot:
                 written.append(_draw(separator, path, output, written, seen, force))
             if not quiet:
@@ -81,19 +84,6 @@ def separate(
         except Exception as error:  # whatever became of this one, the others go on
             codes.add(report(error))
     raise typer.Exit(1 if 1 in codes else max(codes))
-
-
-def _jobs(inputs: list[Path]) -> Iterator[tuple[Path, Path | None]]:
-    """Yield every file once, and beside it an earlier one whose outputs would have the same names."""
-    seen: set[Path] = set()
-    stems: dict[str, Path] = {}
-    for path in inputs:
-        if path.resolve() in seen:
-            continue
-        seen.add(path.resolve())
-        stem = path.stem.casefold()  # where the disk does not tell A from a
-        yield path, stems.get(stem)
-        stems.setdefault(stem, path)
 
 
 def _separator(name: str, **options: Any) -> "Separator":
