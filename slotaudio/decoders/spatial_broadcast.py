@@ -35,7 +35,8 @@ class SpatialBroadcast(nn.Module):
         code: ``"octaves"`` (NeRF) or ``"gaussian"`` (random directions).
         waves: octaves along frequency and along time; their sum is the number of random directions.
         sigma, seed: standard deviation and seed of the random directions, which are stored with the weights.
-        output: ``"linear"``, ``"relu"`` or ``"softplus"``.
+        output: ``"linear"``, ``"relu"`` or ``"softplus"``. Costs of waves need the last: masks take negative
+            magnitudes for silence, and give them no gradient.
         patch: (frequency, time) cells that share one place and get their values from one evaluation;
             (1, 1) in the paper. (4, 4) is 16 times cheaper, and what makes training on CPUs bearable.
         cells_at_once: places evaluated at once, which bounds memory; in training each piece is

@@ -7,6 +7,10 @@ from torch import Tensor
 from slotaudio.errors import UserError
 
 
+class CostNotFinite(UserError):
+    """A cost is NaN or infinite: the batch, or the model, is broken."""
+
+
 def check_sizes(cost: Float[Tensor, "batch slots sources"]) -> None:
     """Raise unless every source can have a slot of its own.
 
@@ -25,12 +29,12 @@ def check_finite(cost: Float[Tensor, "batch slots sources"]) -> None:
     """Raise if a cost is NaN or infinite; on an accelerator this waits for the cost to be computed.
 
     Raises:
-        UserError: names the first batch item, slot and source, and the value.
+        CostNotFinite: names the first batch item, slot and source, and the value.
     """
     if cost.numel() == 0 or bool(torch.isfinite(cost).all()):
         return
     item, slot, source = (~torch.isfinite(cost)).nonzero()[0].tolist()
-    raise UserError(
+    raise CostNotFinite(
         f"the cost of batch item {item} is not finite: {float(cost[item, slot, source])} for slot {slot} and source "
         f"{source}. Either that recording holds NaN or infinite samples, or training has diverged; a lower learning "
         "rate, longer warm-up or smaller gradient clipping help against that"

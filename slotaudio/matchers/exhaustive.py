@@ -31,8 +31,8 @@ class Exhaustive:
         """Return the slot of every source.
 
         Raises:
-            UserError: fewer slots than sources, too many assignments, or a cost that is not finite (names the
-                batch item).
+            UserError: fewer slots than sources, or too many assignments.
+            CostNotFinite: a cost is NaN or infinite; names the batch item.
         """
         check_sizes(cost)
         _, slots, sources = cost.shape
@@ -54,4 +54,4 @@ class Exhaustive:
 def assignments(slots: int, sources: int, device: torch.device) -> Int[Tensor, "assignments sources"]:
     """Return every way to give `sources` sources different slots, in lexicographic order."""
     ways = torch.tensor(list(permutations(range(slots), sources)), dtype=torch.int64)
-    return ways.reshape(-1, sources).to(device)
+    return ways.reshape(math.perm(slots, sources), sources).to(device)

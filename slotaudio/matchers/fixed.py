@@ -23,7 +23,8 @@ class Fixed:
         """Return the slot of every source.
 
         Raises:
-            UserError: fewer slots than sources, or a cost that is not finite (names the batch item).
+            UserError: fewer slots than sources.
+            CostNotFinite: a cost is NaN or infinite; names the batch item.
         """
         check_sizes(cost)
         if self.check:

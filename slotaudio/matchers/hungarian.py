@@ -20,7 +20,8 @@ class Hungarian:
         """Return the slot of every source.
 
         Raises:
-            UserError: fewer slots than sources, or a cost that is not finite (names the batch item).
+            UserError: fewer slots than sources.
+            CostNotFinite: a cost is NaN or infinite; names the batch item.
         """
         check_sizes(cost)
         host = cost.detach().cpu().double()

@@ -57,13 +57,13 @@ def si_sdr(estimates: Waves, references: References, mixture: Mixture, cap: floa
     """Negative scale-invariant signal-to-distortion ratio in dB, softly capped at both ends.
 
     Le Roux et al. 2019, arXiv 1811.02508, equation 5, written with the squared cosine r of estimate and source:
-    ``-10 log10((r + t) / (1 - r + t))`` with ``t = 10^(-cap/10)``, which stays finite, and has a finite gradient, for a
-    silent estimate. A silent source has no such ratio: see `snr`.
+    ``-10 log10((r + t) / (1 - r + t))``. With ``t = 1 / (10^(cap/10) - 1)`` it lies between ``-cap`` and ``cap`` and
+    has a finite gradient even for a silent estimate. A silent source has no such ratio: see `snr`.
     """
     cosine = _inner(estimates, references).square() / (
         _power(estimates).clamp_min(FLOOR**2)[:, :, None] * _power(references).clamp_min(FLOOR)[:, None]
     )
-    cosine, soft = cosine.clamp(max=1.0), 10 ** (-cap / 10)
+    cosine, soft = cosine.clamp(max=1.0), 1 / (10 ** (cap / 10) - 1)
     return _or_silence(10 * torch.log10((1 - cosine + soft) / (cosine + soft)), estimates, references, mixture)
 
 

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from slotaudio.compose import build
 from slotaudio.errors import UserError
+from slotaudio.matchers.checking import CostNotFinite
 from slotaudio.objectives.costs import WAVE_COSTS, check_cost_name, spectral_mse
 from slotaudio.objectives.presence import presence_loss
 from slotaudio.objectives.views import cut, lay_out, magnitudes_of, magnitudes_of_waves
@@ -59,8 +60,8 @@ class Supervised:
         """Return ``loss``, the matched cost by its name and, where they apply, ``silence`` and ``presence``.
 
         Raises:
-            UserError: more sources than slots, a cost that is not finite (names the batch item), or a cost that the
-                model's frontend cannot express.
+            UserError: more sources than slots, or a cost that the model's frontend cannot express.
+            CostNotFinite: the batch holds NaN or training has diverged; names the batch item.
         """
         mixture = cut(batch.mixture[:, None], model.window_samples)
         sources = cut(batch.sources, model.window_samples)
@@ -84,7 +85,7 @@ class Supervised:
         slots, count = cost.shape[1:]
         # a slot that takes a source saves what it would have cost without one
         saved = self.silence_weight * count / max(1, slots - count) * silence[..., None]
-        chosen = (self.matcher or model.matcher)(cost - saved if slots > count else cost)
+        chosen = self._match(model, cost - saved if slots > count else cost, rows_per_clip=len(cost) // len(mixture))
         losses: dict[str, Tensor] = {self.cost: cost.gather(1, chosen[:, None]).mean()}
         loss = losses[self.cost]
         if self.silence_weight and slots > count:
@@ -96,6 +97,16 @@ class Supervised:
             losses["presence"] = presence_loss(prediction.slots.presence, each_window, mixture, sources)
             loss = loss + self.presence_weight * losses["presence"]
         return {"loss": loss, **losses}
+
+    def _match(
+        self, model: Any, cost: Float[Tensor, "rows slots sources"], rows_per_clip: int
+    ) -> Int[Tensor, "rows sources"]:
+        try:
+            return (self.matcher or model.matcher)(cost)
+        except CostNotFinite as error:
+            if rows_per_clip == 1:
+                raise
+            raise CostNotFinite(f"{error}. (Items count windows here, {rows_per_clip} to a clip.)") from None
 
     def _costs(
         self,

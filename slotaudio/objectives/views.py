@@ -2,9 +2,10 @@
 
 from einops import rearrange
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from slotaudio.errors import UserError
+from slotaudio.separation.windows import split
 from slotaudio.types import CompressingFrontend, Estimates, Frontend, Spectrum
 
 
@@ -13,9 +14,11 @@ def cut(
 ) -> Float[Tensor, "batch steps sources channels window"]:
     """Cut into adjacent windows of `window` samples, the last filled up with silence; None leaves one."""
     window = window or waves.shape[-1]
-    padded = nn.functional.pad(waves, (0, -waves.shape[-1] % window))
+    flat = rearrange(waves, "batch sources channels time -> batch (sources channels) time")
     return rearrange(
-        padded, "batch sources channels (steps window) -> batch steps sources channels window", window=window
+        split(flat, window, hop=window),
+        "batch steps (sources channels) window -> batch steps sources channels window",
+        channels=waves.shape[2],
     )
 
 

@@ -1,0 +1,321 @@
+"""Objectives: invariant to order, exact where estimates are, finite at silence."""
+
+from dataclasses import dataclass, replace
+from itertools import permutations
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from slotaudio import SlotModel, Spec, UserError, build, compose
+from slotaudio.frontends.stft import STFT
+from slotaudio.frontends.waveform import Waveform
+from slotaudio.matchers.checking import CostNotFinite
+from slotaudio.matchers.hungarian import Hungarian
+from slotaudio.objectives.autoencoder import Autoencoder
+from slotaudio.objectives.supervised import Supervised
+from slotaudio.objectives.views import cut, lay_out
+from slotaudio.separation.masks import synthesise
+from slotaudio.types import Batch, Estimates, Features, Prediction, Slots
+
+seeds = st.integers(0, 2**31 - 1)
+few = settings(max_examples=10)  # of the tests that run whole models
+costs = st.sampled_from(["spectral_mse", "snr", "si_sdr"])
+kinds = st.sampled_from(["noise", "one silent source", "silence"])
+WINDOW = 400
+
+
+def batch_of(seed: int, kind: str = "noise", sources: int = 2, windows: float = 1, batch: int = 2) -> Batch:
+    generator = torch.Generator().manual_seed(seed)
+    waves = 0.1 * torch.randn(batch, sources, 1, round(windows * WINDOW), generator=generator)
+    # of different loudness and colour, or two estimates would cost the same
+    waves = waves.cumsum(-1) * torch.tensor([1.0, 0.1, 0.3])[:sources, None, None] * 0.1 + 0.3 * waves
+    if kind == "one silent source":
+        waves[:, -1] = 0
+    if kind == "silence":
+        waves[:] = 0
+    return Batch(waves.sum(1), waves)
+
+
+def small(seed: int = 0, slots: int = 2, output: str = "linear", **bottleneck: Any) -> SlotModel:
+    torch.manual_seed(seed)
+    return compose(
+        Spec("stft", sample_rate=800, window=32, hop=10, framing="centred"),
+        Spec("resnet", depth=10, width=4),
+        Spec("transformer", slot_dim=8, layers=1, heads=2, qkv_dim=8, mlp_dim=8, **bottleneck),
+        Spec("spatial_broadcast", hidden=8, layers=2, waves=[3, 3], output=output),
+        slots=slots,
+    )
+
+
+@dataclass
+class Given:
+    """A model whose estimates are given, so that what an objective should say is known."""
+
+    estimates: Estimates
+    presence: torch.Tensor | None = None
+    carried: torch.Tensor | None = None
+    frontend: Any = None
+    window_samples: int | None = WINDOW
+    matcher = Hungarian()
+
+    def __post_init__(self) -> None:
+        self.frontend = self.frontend or STFT(window=32, hop=10, framing="centred")
+
+    def __call__(self, windows: torch.Tensor) -> Prediction:
+        spectrum = self.frontend(windows.flatten(0, 1))
+        batch, steps = windows.shape[:2]
+        shape = (batch, steps, 2) if self.presence is None else self.presence.shape
+        slots = Slots(torch.zeros(*shape, 1), presence=self.presence, carried=self.carried)
+        features = Features(torch.zeros(batch, steps, 1, 1), torch.zeros(1, 2))
+        return Prediction(spectrum, features, slots, self.estimates)
+
+    def sources(self, prediction: Prediction, batch: int) -> torch.Tensor:
+        waves = synthesise(prediction.estimates, prediction.spectrum, self.frontend)
+        return waves.unflatten(0, (batch, -1))
+
+
+def exact(batch: Batch, kind: str, order: list[int] | None = None) -> Estimates:
+    """Perfect estimates of a batch, as waves, masks or magnitudes; one row per window."""
+    frontend = STFT(window=32, hop=10, framing="centred")
+    waves = cut(batch.sources, WINDOW).flatten(0, 1)[:, order or slice(None)]
+    if kind == "waves":
+        return Estimates(waves=waves)
+    spectra = frontend(waves.flatten(0, 1)).values.unflatten(0, waves.shape[:2])
+    if kind == "magnitudes":
+        return Estimates(magnitudes=frontend.compress(spectra))
+    mixture = frontend(cut(batch.mixture[:, None], WINDOW).flatten(0, 1)[:, 0]).values
+    return Estimates(masks=spectra / mixture[:, None])
+
+
+@few
+@given(seeds, costs, kinds, st.sampled_from(["clip", "window"]), st.integers(2, 3))
+def test_loss_does_not_depend_on_the_order_of_sources_or_slots(seed, cost, kind, assignment, slots):
+    model, batch = small(seed, slots), batch_of(seed, kind, windows=2)
+    objective = Supervised(cost=cost, assignment=assignment, silence_weight=0.5)
+    expected = objective(model, batch)["loss"]
+    swapped = replace(batch, sources=batch.sources.flip(1))
+    torch.testing.assert_close(objective(model, swapped)["loss"], expected, atol=1e-4, rtol=1e-4)
+    model.bottleneck.queries.data = model.bottleneck.queries.data.flip(0)
+    torch.testing.assert_close(objective(model, batch)["loss"], expected, atol=1e-4, rtol=1e-4)
+
+
+@given(seeds, st.sampled_from(["magnitudes", "masks", "waves"]), st.permutations([0, 1]))
+def test_exact_estimates_of_every_kind_cost_nothing(seed, kind, order):
+    batch = batch_of(seed)
+    model = Given(exact(batch, kind, order))
+    assert Supervised(cost="spectral_mse")(model, batch)["loss"] < 1e-6
+    if kind != "magnitudes":  # whose phase is the mixture's
+        assert Supervised(cost="snr")(model, batch)["loss"] < -29.9
+        assert Supervised(cost="si_sdr")(model, batch)["loss"] < -29.9
+
+
+@given(seeds, costs)
+def test_a_wave_that_got_worse_costs_more(seed, cost):
+    batch = batch_of(seed)
+    waves = exact(batch, "waves").waves
+    noise = torch.randn(waves.shape, generator=torch.Generator().manual_seed(seed)) * waves.std()
+    losses = [Supervised(cost=cost)(Given(Estimates(waves=waves + g * noise)), batch)["loss"] for g in (0, 0.3, 3)]
+    assert losses[0] < losses[1] < losses[2]
+
+
+@given(seeds, costs)
+def test_gradient_flows_only_through_the_chosen_pairs(seed, cost):
+    batch = batch_of(seed)
+    waves = exact(batch, "waves", [0, 1, 0]).waves.clone()
+    waves[:, 2] = torch.randn(waves[:, 2].shape, generator=torch.Generator().manual_seed(seed))
+    waves[:, :2] *= 0.9  # close, but with something left to learn
+    waves[:, :2] += 0.01 * torch.randn(waves[:, :2].shape, generator=torch.Generator().manual_seed(seed))
+    waves.requires_grad_()
+    Supervised(cost=cost)(Given(Estimates(waves=waves)), batch)["loss"].backward()
+    assert (waves.grad[:, 2] == 0).all()
+    assert (waves.grad[:, :2].abs().amax((-1, -2)) > 0).all()
+    waves.grad = None
+    Supervised(cost=cost, silence_weight=1.0)(Given(Estimates(waves=waves)), batch)["loss"].backward()
+    assert (waves.grad[:, 2].abs().amax((-1, -2)) > 0).all()
+
+
+@given(seeds, costs, st.sampled_from([0.0, 0.3, 2.0]), st.integers(2, 4))
+def test_surplus_slots_are_counted_in_the_choice(seed, cost, weight, slots):
+    """The loss is the least of all assignments of (matched mean) + weight * (surplus mean)."""
+    batch = batch_of(seed, batch=1)
+    generator = torch.Generator().manual_seed(seed)
+    waves = (
+        0.1 * torch.randn(1, slots, 1, WINDOW, generator=generator) * torch.rand(1, slots, 1, 1, generator=generator)
+    )
+    losses = Supervised(cost=cost, silence_weight=weight)(Given(Estimates(waves=waves)), batch)
+    with_silence = replace(batch, sources=torch.cat([batch.sources, 0 * batch.sources[:, :1]], dim=1))
+    table = Supervised(cost=cost)._costs(
+        Given(Estimates(waves=waves)),
+        Given(Estimates(waves=waves))(batch.mixture[:, None]),
+        cut(batch.mixture[:, None], WINDOW),
+        cut(with_silence.sources, WINDOW),
+        True,
+    )[0]
+    totals = []
+    for way in permutations(range(slots), 2):
+        rest = [slot for slot in range(slots) if slot not in way]
+        matched = (table[way[0], 0] + table[way[1], 1]) / 2
+        totals.append(matched + (weight * table[rest, 2].mean() if rest else 0))
+    torch.testing.assert_close(losses["loss"], torch.stack(totals).min(), atol=1e-4, rtol=1e-4)
+    assert ("silence" in losses) == (weight > 0 and slots > 2)
+
+
+@few
+@given(seeds, costs, kinds)
+def test_windows_count_each_by_itself(seed, cost, kind):
+    model, clip = small(seed), batch_of(seed, kind, windows=3)
+    objective = Supervised(cost=cost, assignment="window")
+    singles = [
+        objective(model, Batch(clip.mixture[..., i : i + WINDOW], clip.sources[..., i : i + WINDOW]))["loss"]
+        for i in range(0, 3 * WINDOW, WINDOW)
+    ]
+    torch.testing.assert_close(objective(model, clip)["loss"], torch.stack(singles).mean(), atol=1e-4, rtol=1e-4)
+
+
+@given(seeds, costs, st.booleans())
+def test_whole_clips_notice_swapped_slots_and_windows_do_not(seed, cost, carried):
+    batch = batch_of(seed, windows=2)
+    kept = exact(batch, "waves").waves
+    swapped = kept.clone()
+    swapped[1::2] = kept[1::2].flip(1)  # in every second window the slots change places
+    carried_slots = torch.zeros(2, 2, 1) if carried else None
+    found = {
+        (name, assignment): Supervised(cost=cost, assignment=assignment)(
+            Given(Estimates(waves=waves), carried=carried_slots), batch
+        )["loss"]
+        for name, waves in (("kept", kept), ("swapped", swapped))
+        for assignment in ("clip", "window", None)
+    }
+    torch.testing.assert_close(found["swapped", "window"], found["kept", "window"], atol=1e-4, rtol=1e-4)
+    assert found["swapped", "clip"] > found["kept", "clip"] + 1e-3
+    assert found["swapped", None] == found["swapped", "clip" if carried else "window"]
+
+
+@few
+@given(seeds, costs, kinds, st.booleans())
+def test_losses_and_gradients_are_finite_at_silence(seed, cost, kind, presence):
+    model, batch = small(seed, slots=3, presence=presence), batch_of(seed, kind, windows=1.5)
+    losses = Supervised(cost=cost, silence_weight=1.0)(model, batch)
+    assert set(losses) == {"loss", cost, "silence"} | ({"presence"} if presence else set())
+    losses["loss"].backward()
+    assert all(loss.isfinite() for loss in losses.values())
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+@given(seeds, st.integers(1, 2))
+def test_presence_follows_what_can_be_heard(seed, parts):
+    """Slot 1 holds source 0, slot 0 source 1, slot 2 nothing; source 1 pauses in the second window."""
+    batch = batch_of(seed, windows=2)
+    batch.sources[:, 1, :, WINDOW:] = 0
+    batch = Batch(batch.sources.sum(1), batch.sources)
+    present = torch.tensor([[1.0, 1.0, 0.0], [0.0, 1.0, 0.0]]).repeat_interleave(parts, 0).expand(2, -1, -1)
+    waves = torch.cat([exact(batch, "waves", [1, 0]).waves, torch.ones(4, 1, 1, WINDOW)], dim=1)
+    sure = 20 * (2 * present - 1)
+    for logits, expected in ((sure, 0.0), (-sure, 20.0)):
+        model = Given(Estimates(waves=waves), presence=logits)
+        losses = Supervised(cost="snr", assignment="clip", presence_weight=0.5)(model, batch)
+        torch.testing.assert_close(losses["presence"], torch.tensor(expected), atol=1e-4, rtol=0)
+        torch.testing.assert_close(losses["loss"], losses["snr"] + 0.5 * expected)
+
+
+@few
+@given(seeds, costs, kinds)
+def test_autoencoder_is_supervision_on_single_sources(seed, cost, kind):
+    model, batch = small(seed, slots=1), batch_of(seed, kind)
+    singles = [Batch(batch.sources[:, s], batch.sources[:, s : s + 1]) for s in range(2)]
+    expected = torch.stack([Supervised(cost=cost)(model, single)["loss"] for single in singles]).mean()
+    torch.testing.assert_close(Autoencoder(cost)(model, batch)["loss"], expected, atol=1e-4, rtol=1e-4)
+
+
+@few
+@given(seeds, costs)
+def test_losses_under_bfloat16_agree_and_are_float32(seed, cost):
+    # magnitudes well above zero: near it, bfloat16 decides about which slot a cell belongs to
+    model, batch = small(seed, output="softplus"), batch_of(seed)
+    expected = Supervised(cost=cost)(model, batch)["loss"]
+    with torch.autocast("cpu", torch.bfloat16):
+        found = Supervised(cost=cost)(model, batch)["loss"]
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected, atol=0.05, rtol=0.05)
+
+
+@pytest.mark.parametrize("matcher", ["hungarian", "exhaustive", "fixed"])
+@pytest.mark.parametrize("cost", ["spectral_mse", "snr", "si_sdr"])
+def test_two_optimiser_steps_move_every_weight(matcher, cost):
+    # waves know nothing of negative magnitudes, so that a linear output could start without a gradient
+    model, batch = small(3, output="linear" if cost == "spectral_mse" else "softplus"), batch_of(3)
+    objective = build("objective", Spec("supervised", matcher=matcher, cost=cost))
+    optimiser = torch.optim.Adam(model.parameters(), 2e-4)
+    before = {name: parameter.clone() for name, parameter in model.named_parameters()}
+    for _ in range(2):
+        optimiser.zero_grad()
+        objective(model, batch)["loss"].backward()
+        optimiser.step()
+    for name, parameter in model.named_parameters():
+        assert parameter.isfinite().all(), name
+        assert not torch.equal(parameter, before[name]), name
+
+
+def test_training_lowers_the_loss():
+    torch.manual_seed(0)
+    model, batch = small(), batch_of(0)
+    optimiser = torch.optim.Adam(model.parameters(), 3e-3)
+    losses = []
+    for _ in range(60):
+        optimiser.zero_grad()
+        loss = Supervised()(model, batch)["loss"]
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.2 * losses[0]
+
+
+@given(seeds, st.integers(1, 1000), st.integers(1, 400), st.integers(1, 2))
+def test_cutting_and_joining_windows_restores_the_clip(seed, length, window, channels):
+    waves = torch.randn(2, 3, channels, length, generator=torch.Generator().manual_seed(seed))
+    windows = cut(waves, window)
+    assert windows.shape == (2, -(-length // window), 3, channels, window)
+    whole = lay_out(windows, whole=True)
+    assert torch.equal(whole[..., :length], waves)
+    assert (whole[..., length:] == 0).all()
+    assert torch.equal(lay_out(windows, whole=False), windows.flatten(0, 1))
+    assert torch.equal(cut(waves, None)[:, 0], waves)
+
+
+@pytest.mark.parametrize("assignment", ["clip", "window"])
+def test_broken_items_are_named(assignment):
+    batch = batch_of(0, windows=2, batch=3)
+    batch.mixture[2, 0, 5] = batch.sources[2, 0, 0, 5] = float("nan")
+    with pytest.raises(CostNotFinite, match=f"batch item {2 if assignment == 'clip' else 4} is not finite") as caught:
+        Supervised(assignment=assignment)(small(), batch)
+    assert ("2 to a clip" in str(caught.value)) == (assignment == "window")
+
+
+def test_more_sources_than_slots_are_explained():
+    with pytest.raises(UserError, match="2 slots cannot take 3 sources"):
+        Supervised()(small(), batch_of(0, sources=3))
+
+
+def test_frontends_without_magnitudes_are_explained():
+    batch = batch_of(0)
+    model = Given(exact(batch, "waves"), frontend=Waveform(800))
+    assert Supervised(cost="snr")(model, batch)["loss"] < -29.9
+    with pytest.raises(UserError, match="Waveform does not have: choose cost='snr'"):
+        Supervised()(model, batch)
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"cost": "mse"}, "'spectral_mse', 'snr', 'si_sdr'"),
+        ({"assignment": "frame"}, "'clip', 'window'"),
+        ({"silence_weight": -1.0}, "must not be negative"),
+        ({"matcher": "greedy"}, "known: exhaustive, fixed, hungarian"),
+    ],
+)
+def test_wrong_options_are_explained(options, complaint):
+    with pytest.raises(UserError, match=complaint):
+        build("objective", Spec("supervised", **options))
