@@ -94,7 +94,7 @@ class Mean:
     def __str__(self) -> str:
         if not self.count:
             return "–"
-        return f"{self.mean:.2f}" + ("" if math.isnan(self.half_width) else f" ± {self.half_width:.2f}")
+        return f"{self.mean:.2f}" + ("" if math.isnan(self.half_width) else f" ±{self.half_width:.2f}")
 
 
 def summarise(results: Iterable[Result], by: Sequence[str]) -> dict[tuple[str | float, ...], dict[str, Mean]]:

@@ -1,0 +1,226 @@
+"""`slotaudio evaluate`: how well models separate, beside what is possible."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from slotaudio.cli.reporting import progress_bar, waiting
+from slotaudio.errors import DataError, UserError
+
+if TYPE_CHECKING:
+    from slotaudio.evaluation.results import Result
+    from slotaudio.evaluation.rows import Row
+
+_NAMES = ("scores.csv", "summary.csv", "mixtures.csv")
+_MIXTURES = 100
+
+
+def evaluate(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="Bundled name, folder, or organisation/name on the Hugging Face hub; several with commas between. "
+            "'oracle' for what ideal masks reach."
+        ),
+    ],
+    data: Annotated[
+        str,
+        typer.Argument(
+            help="Folder with one folder per speaker, 'bundled' for the speech that comes with the package, or the "
+            "name of a data set."
+        ),
+    ],
+    mixtures: Annotated[int | None, typer.Option(help=f"How many; {_MIXTURES} by default, or all of a list.")] = None,
+    seconds: Annotated[float, typer.Option(help="Length of a mixture.")] = 10.0,
+    sources: Annotated[int, typer.Option(help="Speakers of a mixture.")] = 2,
+    seed: Annotated[int, typer.Option(help="Decides which mixtures are drawn.")] = 0,
+    list_: Annotated[
+        Path | None, typer.Option("--list", metavar="CSV", help="Frozen mixtures, as --output writes them.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help=f"Write {', '.join(_NAMES)} there.")
+    ] = None,
+    joining: Annotated[
+        str,
+        typer.Option(
+            help="How windows are joined: 'blind' (overlapping, matched on what they share), 'given' (overlapping, in "
+            "the model's order), 'reference' (side by side, ordered by the true sources)."
+        ),
+    ] = "blind",
+    masks: Annotated[
+        str, typer.Option(help="'ibm', 'irm', 'wiener' for models that leave the choice; their own by default.")
+    ] = "",
+    oracle: Annotated[str, typer.Option(metavar="MASKS", help="Rows of ideal masks: 'ibm', 'irm', 'wiener'.")] = "",
+    windows: Annotated[
+        str, typer.Option(metavar="SECONDS", help="Windows of the oracle; the model's by default.")
+    ] = "",
+    autoencoder: Annotated[
+        str, typer.Option(metavar="MODEL", help="Rows of a model of one slot that hears each source by itself.")
+    ] = "",
+    table1: Annotated[
+        bool,
+        typer.Option("--table1", help="All rows of AudioSlots' Table 1: both masks, both ways of joining, oracle."),
+    ] = False,
+    by: Annotated[
+        str, typer.Option(help="Also tell apart by 'pair' (of genders), 'genders', 'active', 'seconds'.")
+    ] = "",
+    bss_eval: Annotated[
+        bool, typer.Option("--bss-eval", help="Also the SDR of BSS Eval (slow; needs torchmetrics).")
+    ] = False,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="An option of data or oracle: data.length=min, frontend.hop=256."
+        ),
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="Where to compute, such as 'cpu' or 'cuda'.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads to compute with; torch decides by default.")] = None,
+    force: Annotated[bool, typer.Option("--force", "-f", help="Replace existing outputs.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Measure how well models separate seeded mixtures, with confidence intervals, beside oracle masks.
+
+    Several values are written with commas between: --joining blind,reference --oracle ibm,wiener. Mixtures are
+    drawn from the folder's speakers, the same ones for the same seed.
+    """
+    if mixtures is not None and mixtures < 1:
+        raise UserError(f"--mixtures {mixtures}: give 1 or more")
+    if output is not None:
+        _prepare(output, force)
+    with waiting("loading", quiet):
+        from slotaudio.evaluation import results as found
+        from slotaudio.evaluation.data import evaluation_data, items
+        from slotaudio.evaluation.table import BY
+        from slotaudio.toml import set_value
+
+        if threads is not None:
+            import torch
+
+            torch.set_num_threads(max(1, threads))
+        table: dict[str, Any] = {"data": {}, "frontend": {"name": "stft"}}
+        for assignment in set_ or ():
+            if assignment.partition(".")[0] not in table:
+                raise UserError(f"--set {assignment}: the tables are data and frontend, as in --set data.length=min")
+            set_value(table, assignment)
+        rows, rate = _rows(
+            _many(model),
+            autoencoder,
+            joinings=_many(joining) if not table1 else ["reference", "blind"],
+            masks=_many(masks) or (["ibm", "wiener"] if table1 else []),
+            oracle=_many(oracle) or (["ibm", "wiener"] if table1 or model == "oracle" else []),
+            windows=[_number(window) for window in _many(windows)],
+            frontend=table["frontend"],
+            device=device,
+        )
+        size = mixtures or _MIXTURES
+        dataset = evaluation_data(
+            data, table["data"], seconds=seconds, sources=sources, size=size, seed=seed, rate=rate, mixtures=list_
+        )
+        if list_ is not None and not hasattr(dataset, "plan"):
+            raise UserError(f"--list is for folders of speakers; data set {data!r} does not read lists")
+        labels = [*BY, *_many(by)]
+        metrics = (*found.METRICS, *(["bss_sdr"] if bss_eval else []))
+        total = min(len(dataset), mixtures or len(dataset))
+    results: list[Result] = []
+    try:
+        with progress_bar("evaluating", quiet) as advance:
+            for result in found.evaluate(rows, items(dataset, mixtures), rate, metrics):
+                results.append(result)
+                if advance is not None:
+                    advance(len(results) / (total * len(rows)))
+    finally:  # what an interrupted evaluation has measured, it has measured
+        _publish(results, labels)
+        if output is not None and results:
+            found.write_results(output / "scores.csv", results)
+            found.write_summary(output / "summary.csv", results, labels)
+            _freeze(output / "mixtures.csv", dataset, total)
+
+
+def _many(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise UserError(f"--windows {text!r} is no number of seconds") from None
+
+
+def _prepare(output: Path, force: bool) -> None:
+    """Find out before hours of computing whether the results can be written."""
+    existing = [name for name in _NAMES if (output / name).exists()]
+    if existing and not force:
+        raise DataError(f"{output / existing[0]} exists already; --force replaces it")
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        probe = output / ".slotaudio-probe"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise DataError(f"cannot write to {output}: {error.strerror}") from None
+
+
+def _rows(
+    models: Sequence[str],
+    autoencoder: str,
+    *,
+    joinings: Sequence[Any],
+    masks: Sequence[str],
+    oracle: Sequence[str],
+    windows: Sequence[float],
+    frontend: dict[str, Any],
+    device: str | None,
+) -> tuple[list["Row"], int]:
+    """Return the rows of the table and the sample rate that all of them share."""
+    from dataclasses import replace
+
+    from slotaudio.compose import build
+    from slotaudio.evaluation.rows import informed_rows, model_rows
+    from slotaudio.pretrained import from_pretrained
+    from slotaudio.spec import Spec
+
+    loaded = {name: from_pretrained(name) for name in models if name != "oracle"}
+    recalling = from_pretrained(autoencoder) if autoencoder else None
+    if device is not None:
+        for each in loaded.values():
+            each.to(device)
+    stft = Spec.of(frontend)
+    rates = {name: each.sample_rate for name, each in loaded.items()}
+    if recalling is not None:
+        rates[autoencoder] = recalling.sample_rate
+    if oracle:
+        rates["oracle"] = build("frontend", stft).sample_rate
+    if len(set(rates.values())) != 1:
+        raise UserError(f"all rows need one sample rate; there are: {rates or 'no rows at all'}")
+    known = list(dict.fromkeys(each.window for each in loaded.values() if each.window is not None))
+    rows = []
+    for window in windows or known or [0.5]:
+        rows += informed_rows(stft, window, oracle, joinings)
+    if recalling is not None:
+        kept = recalling.specs.get("frontend", Spec("stft"))
+        rows += informed_rows(kept, recalling.window or 0.5, masks or ["wiener"], joinings, recalling)
+    for name, each in loaded.items():
+        rows += [replace(row, system=Path(name).name) for row in model_rows(each, masks, joinings)]
+    return rows, next(iter(rates.values()))
+
+
+def _publish(results: "Sequence[Result]", labels: Sequence[str]) -> None:
+    from rich.console import Console
+
+    from slotaudio.evaluation.table import results_table
+
+    if results:
+        console = Console()
+        width = None if console.is_terminal else 120  # nobody's window is too narrow
+        Console(width=width, highlight=False).print(results_table(results, labels))
+
+
+def _freeze(path: Path, dataset: Any, total: int) -> None:
+    """Keep the list of mixtures, where the data set can say what they were made of."""
+    from slotaudio.data.plans import write_list
+
+    if hasattr(dataset, "plan"):
+        write_list(path, [dataset.plan(index) for index in range(total)])
