@@ -16,6 +16,12 @@ def speech(part: str = "dev") -> Path:
     return SPEECH / part
 
 
+def located(path: str | Path) -> Path:
+    """Return a folder as the user wrote it: ``"bundled:train"`` and ``"bundled:dev"`` are the sample's parts."""
+    text = str(path)
+    return speech(text.removeprefix("bundled:")) if text.startswith("bundled:") else Path(path).expanduser()
+
+
 def demo_list() -> Path:
     """Return the frozen list of the demo's mixtures of ``dev`` (see `slotaudio.data.plans`)."""
     return SPEECH / "demo.csv"

@@ -14,6 +14,7 @@ from scipy.signal import resample_poly
 
 from slotaudio import audio
 from slotaudio.audio import AudioReader
+from slotaudio.data.bundled import located
 from slotaudio.errors import AudioFileError, DataError
 
 SUFFIXES = (".flac", ".wav", ".ogg", ".opus", ".mp3")
@@ -31,7 +32,7 @@ class SpeechFolder:
     a while to settle after a jump, up to its own coding noise).
 
     Args:
-        path: the folder.
+        path: the folder; ``"bundled:train"`` and ``"bundled:dev"`` are those of the sample that ships with slotaudio.
         rate: samples per second that `read` delivers.
         resample: resample files of other rates; otherwise they are an error.
 
@@ -41,7 +42,7 @@ class SpeechFolder:
     """
 
     def __init__(self, path: str | Path, rate: int = 16000, resample: bool = False) -> None:
-        self.path = Path(path).expanduser()
+        self.path = located(path)
         self.rate = rate
         self.resample = resample
         self.speakers = find_utterances(self.path)

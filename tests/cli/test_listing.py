@@ -29,15 +29,11 @@ def slotaudio(*arguments, **environment):
     ids=lambda command: " ".join(command) or "import",
 )
 def test_nothing_heavy_is_imported(command):
+    run = f"from slotaudio.cli import main\ntry:\n    main({command!r})\nexcept SystemExit as stop:\n    assert not stop.code"
     code = (
-        "import sys, slotaudio\n"
-        "from slotaudio.cli import main\n"
-        * bool(command)
-        + f"try:\n    main({command!r})\nexcept SystemExit as stop:\n    assert not stop.code, stop.code\n"
-        * bool(command)
-        + "import slotaudio, sys\n"
-        + f"found = [name for name in {HEAVY!r} if name in sys.modules]\n"
-        + "assert not found, found\n"
+        f"import sys, slotaudio\n{run if command else ''}\n"
+        f"found = [name for name in {HEAVY!r} if name in sys.modules]\n"
+        "assert not found, found\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -1,0 +1,57 @@
+"""`slotaudio train` and `slotaudio recipes`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from slotaudio.errors import SlotaudioError
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="A TOML file, or a preset (see `slotaudio recipes`).")],
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change a value, e.g. --set bottleneck.iterations=5; repeatable."
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The run's folder; runs/NAME if left out.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint, if there is one.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Throw away what an earlier run left there.")] = False,
+) -> None:
+    """Train a model: checkpoints, logs and the model itself go to one folder."""
+    from slotaudio.recipe import load_recipe
+
+    loaded = load_recipe(recipe, changes or ())
+    folder = output or Path("runs") / loaded.name
+    try:
+        from slotaudio.training.run import train as run
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("lightning", "tensorboard"):
+            raise
+        raise SlotaudioError(f'training needs {error.name}: pip install "slotaudio[train]"') from None
+    done = run(loaded, folder, resume, force)
+    if done.stopped_by:
+        print(f"stopped at step {done.step} of {loaded.train.steps}; the same command with --resume goes on from there")
+    else:
+        print(f"trained {done.step} steps")
+    if done.score is not None:
+        print(f"best {done.metric}: {done.score:.4g} at step {done.score_step}")
+    print(f"model: {done.model}")
+    print(f"try it: slotaudio separate RECORDING.wav --model {done.model} -o separated")
+    print(f"curves, pictures and sound: tensorboard --logdir {folder}")
+    if done.stopped_by in ("SIGTERM", "SIGINT"):
+        raise typer.Exit(130)
+
+
+def recipes() -> None:
+    """List the recipes that come with slotaudio."""
+    from slotaudio.recipe import load_recipe, presets
+
+    names = presets()
+    width = max(map(len, names), default=0)
+    for name in names:
+        print(f"{name:<{width}}  {load_recipe(name).about}")

@@ -1,0 +1,1 @@
+"""Training on the Lightning Trainer (``pip install "slotaudio[train]"``)."""

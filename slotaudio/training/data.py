@@ -1,0 +1,90 @@
+"""`Batches`: the endless sequence of training batches, which can be resumed anywhere."""
+
+import signal
+from collections.abc import Iterator, Sized
+from itertools import islice
+from typing import Any
+
+import torch
+from einops import rearrange
+from torch.utils.data import DataLoader, IterableDataset
+
+from slotaudio.data.batches import collate
+from slotaudio.errors import DataError
+from slotaudio.types import Batch
+
+
+class Batches:
+    """Batches number `start` to `stop`: the same ones whether a run was interrupted or not.
+
+    Batch n belongs to epoch ``n // batches of an epoch``, whose order is drawn from the seed and the epoch's number;
+    data sets that draw their items anew are told the epoch (`set_epoch`). So the position in the data is one
+    number, and nothing else has to be saved.
+
+    Args:
+        dataset: map-style, or iterable (which a resumed run reads again up to its position).
+        batch_size: items of one batch.
+        start, stop: numbers of the first batch and of the one after the last.
+        seed: with the epoch it decides the order.
+        workers: processes that make batches; 0 for none.
+
+    Raises:
+        DataError: an epoch is smaller than a batch.
+    """
+
+    def __init__(self, dataset: Any, batch_size: int, start: int, stop: int, seed: int, workers: int = 0) -> None:
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.start = start
+        self.stop = stop
+        self.seed = seed
+        self.workers = workers
+        self.indexed = isinstance(dataset, Sized) and not isinstance(dataset, IterableDataset)
+        if self.indexed and len(dataset) < batch_size:
+            raise DataError(
+                f"an epoch of {len(dataset)} mixtures is smaller than a batch of {batch_size}; "
+                "set a larger data.train.size or a smaller train.batch_size"
+            )
+
+    def __len__(self) -> int:
+        """Number of batches of the whole run, those before `start` included."""
+        return self.stop
+
+    def __iter__(self) -> Iterator[Batch]:
+        batches = self._drawn() if self.indexed else self._read()
+        return islice(batches, max(0, self.stop - self.start))
+
+    def _drawn(self) -> Iterator[Batch]:
+        per_epoch = len(self.dataset) // self.batch_size
+        epoch, position = divmod(self.start, per_epoch)
+        while True:
+            generator = torch.Generator().manual_seed(1_000_003 * self.seed + epoch)
+            order = torch.randperm(len(self.dataset), generator=generator)[: per_epoch * self.batch_size]
+            batches = rearrange(order, "(batches items) -> batches items", batches=per_epoch)
+            # a loader for each epoch, so that worker processes see whatever the data set keeps about it
+            yield from self._loader(epoch, batch_sampler=batches[position:].tolist())
+            epoch, position = epoch + 1, 0
+
+    def _read(self) -> Iterator[Batch]:
+        epoch, skip = 0, self.start
+        while True:
+            seen = 0
+            for batch in self._loader(epoch, batch_size=self.batch_size, drop_last=True):
+                seen += 1
+                if seen > skip:
+                    yield batch
+            if not seen:
+                raise DataError(f"the data set gave less than one batch of {self.batch_size} mixtures")
+            epoch, skip = epoch + 1, max(0, skip - seen)
+
+    def _loader(self, epoch: int, **batching: Any) -> DataLoader[Any]:
+        if hasattr(self.dataset, "set_epoch"):
+            self.dataset.set_epoch(epoch)
+        batching |= {"collate_fn": collate, "num_workers": self.workers, "worker_init_fn": _leave_signals}
+        return DataLoader(self.dataset, **batching)
+
+
+def _leave_signals(worker: int) -> None:
+    """Ctrl-C and SIGTERM may reach every process of a group; the one that trains decides what follows."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

@@ -1,0 +1,86 @@
+"""`TrainOptions`: the ``[train]`` table of a recipe."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from typing import Any, Literal
+
+from slotaudio.errors import UserError
+from slotaudio.schema import fits, readable
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How to train. The defaults are AudioSlots' (arXiv 2305.05591, section 4), which left clipping open."""
+
+    steps: int = 300_000
+    """Optimiser steps in all; the learning rate reaches its end with them."""
+    batch_size: int = 64
+    """Mixtures of one batch."""
+    accumulate: int = 1
+    """Batches whose gradients add up to one step."""
+    learning_rate: float = 2e-4
+    optimizer: Literal["adam", "adamw"] = "adam"
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.0
+    warmup_steps: int = 2500
+    """Steps in which the learning rate rises from zero."""
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """How the learning rate goes down after the warm-up: to zero along a half cosine or a line, or not at all."""
+    gradient_clip: float = 0.05
+    """Largest norm of the gradient of all weights; 0 for no limit. The value of SAVi, by the same authors."""
+    ema: float = 0.0
+    """Decay of the moving average of the weights that is validated and saved; 0 for none."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """``"bf16"`` multiplies matrices in bfloat16; transforms, assignment and losses stay in float32."""
+    compile: bool = False
+    """Compile the model with `torch.compile`."""
+    validate_every: int = 1000
+    """Steps between validations."""
+    checkpoint_every: int = 1000
+    """Steps between checkpoints; validations and the end make one as well."""
+    checkpoint_every_minutes: float = 10.0
+    """Minutes after which a checkpoint is due whatever the step."""
+    log_every: int = 20
+    """Steps between lines of the log."""
+    max_minutes: float = 0.0
+    """Stop this session after so many minutes, to be resumed; 0 for no limit."""
+    seed: int = 0
+    """With the step it decides everything: initial weights, data, drop-out."""
+    workers: int = 0
+    """Processes that make batches beside the one that trains."""
+    threads: int = 0
+    """Threads of PyTorch; 0 for its own choice."""
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if not fits(field.type, getattr(self, field.name)):
+                raise UserError(f"train.{field.name} = {getattr(self, field.name)!r} is not {readable(field.type)}")
+        object.__setattr__(self, "betas", tuple(self.betas))
+        for name in ("steps", "batch_size", "accumulate", "validate_every", "checkpoint_every", "log_every"):
+            if getattr(self, name) < 1:
+                raise UserError(f"train.{name} = {getattr(self, name)}: at least 1 is needed")
+        for name in ("weight_decay", "warmup_steps", "gradient_clip", "max_minutes", "seed", "workers", "threads"):
+            if getattr(self, name) < 0:
+                raise UserError(f"train.{name} = {getattr(self, name)}: it cannot be negative")
+        for name in ("learning_rate", "checkpoint_every_minutes"):
+            if getattr(self, name) <= 0:
+                raise UserError(f"train.{name} = {getattr(self, name)}: it must be above zero")
+        if not (0 <= self.ema < 1 and all(0 <= beta < 1 for beta in self.betas)):
+            raise UserError(f"train.ema = {self.ema}, train.betas = {self.betas}: each must be in 0 <= value < 1")
+
+    @classmethod
+    def of(cls, table: Mapping[str, Any]) -> "TrainOptions":
+        """Make the options from a recipe's table.
+
+        Raises:
+            UserError: an unknown name, or a value that cannot be.
+        """
+        known = [field.name for field in fields(cls)]
+        for name in table:
+            if name not in known:
+                close = get_close_matches(name, known, n=1)
+                hint = f" Did you mean {close[0]!r}?" if close else ""
+                raise UserError(f"unknown option {name!r} of [train].{hint}\n  known: {', '.join(known)}")
+        return cls(**table)

@@ -1,0 +1,194 @@
+"""`train`: from a recipe to a folder with checkpoints, logs and a model that can be used."""
+
+import logging
+import shlex
+import sys
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import EMAWeightAveraging, TQDMProgressBar
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from torch.utils.data import DataLoader, IterableDataset
+
+from slotaudio.data.batches import collate
+from slotaudio.errors import SlotaudioError
+from slotaudio.model import SlotModel
+from slotaudio.pretrained import save_pretrained
+from slotaudio.recipe import Recipe
+from slotaudio.training.card import card
+from slotaudio.training.checkpoints import AtomicFiles, Checkpoints
+from slotaudio.training.data import Batches
+from slotaudio.training.divergence import Divergence
+from slotaudio.training.folder import RunFolder
+from slotaudio.training.module import Training, TrainingDiverged
+from slotaudio.training.pictures import Pictures
+from slotaudio.training.progress import Progress
+from slotaudio.training.stopping import Stopping
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came of a training session."""
+
+    step: int
+    """The step that it reached."""
+    stopped_by: str | None
+    """``"SIGTERM"``, ``"SIGINT"``, ``"time"``, or None if all steps were done."""
+    metric: str
+    """What the best score is of; empty if there was no validation."""
+    score: float | None
+    score_step: int
+    model: Path
+    """Folder of the saved model: the best one, or the last where there was no validation."""
+
+
+def train(recipe: Recipe, folder: str | Path, resume: bool = False, force: bool = False) -> Trained:
+    """Train a recipe; the run can be interrupted at any step and resumed exactly.
+
+    Args:
+        recipe: see `slotaudio.recipe.load_recipe`.
+        folder: for everything that the run makes, see `slotaudio.training.folder.RunFolder`.
+        resume: go on from the last checkpoint there; start if there is none.
+        force: throw away what an earlier run left there.
+
+    Raises:
+        UserError, DataError: before anything is computed or written: a component, option or data set that
+            cannot be, a folder that cannot be used.
+        TrainingDiverged: a loss or gradient is no longer a number; the batch's utterances are written down.
+        SlotaudioError: the last checkpoint could not be saved.
+    """
+    options = recipe.train
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    place = RunFolder(folder, recipe, resume, force)
+    torch.manual_seed(options.seed)
+    model = recipe.model()
+    objective = recipe.objective(model)
+    training, validation = recipe.datasets(model)
+    batches = Batches(
+        training,
+        options.batch_size,
+        start=place.step * options.accumulate,
+        stop=options.steps * options.accumulate,
+        seed=options.seed,
+        workers=options.workers,
+    )
+    _rehearse(model, objective, [training] if validation is None else [training, validation])
+    place.prepare()
+    for change in place.changes:
+        print(f"resuming with a change: {change}", file=sys.stderr)
+    if options.compile:
+        model.compile()
+    return _fit(recipe, place, Training(model, objective, options), batches, validation)
+
+
+def _fit(recipe: Recipe, place: RunFolder, module: Training, batches: Batches, validation: Any) -> Trained:
+    options = recipe.train
+    stopping, divergence = Stopping(options.steps, options.max_minutes), Divergence(place.path)
+    bar = sys.stderr.isatty()
+    progress = Progress(options, lines=not bar)
+    checkpoints = Checkpoints(place.path, options, place.extra())
+    checkpoints.on_best = lambda path: _export(path, place, progress, checkpoints)
+    # the order matters: what the weights are, how much was heard, whether to stop, then what to save
+    callbacks: list[lightning.Callback] = [EMAWeightAveraging(decay=options.ema)] if options.ema else []
+    callbacks += [progress, stopping, checkpoints, Pictures(), divergence, *([TQDMProgressBar()] if bar else [])]
+    try:
+        with warnings.catch_warnings():
+            _quiet()
+            trainer = lightning.Trainer(
+                accelerator=options.device,
+                devices=1,
+                precision="bf16-mixed" if options.precision == "bf16" else "32-true",
+                max_steps=options.steps,
+                max_epochs=-1,
+                accumulate_grad_batches=options.accumulate,
+                val_check_interval=options.validate_every * options.accumulate,
+                check_val_every_n_epoch=None,
+                num_sanity_val_steps=0,
+                log_every_n_steps=options.log_every,
+                logger=_loggers(place),
+                callbacks=callbacks,
+                plugins=[AtomicFiles()],
+                enable_checkpointing=False,
+                enable_progress_bar=bar,
+                enable_model_summary=False,
+                use_distributed_sampler=False,
+                default_root_dir=place.path,
+            )
+            trainer.fit(
+                module,
+                train_dataloaders=batches,
+                val_dataloaders=None if validation is None else DataLoader(validation, collate_fn=collate),
+                ckpt_path=place.last if place.checkpoint else None,
+                weights_only=True,
+            )
+    except TrainingDiverged as error:
+        raise TrainingDiverged(
+            f"{error} at step {divergence.step}; the batch's utterances are in {divergence.report}. The checkpoints "
+            "are older and sound: resume with a lower train.learning_rate, or a lower train.gradient_clip"
+        ) from None
+    if checkpoints.failure:
+        raise SlotaudioError(checkpoints.failure)
+    if checkpoints.best_score is None:
+        _export(place.last, place, progress, checkpoints)
+    return Trained(
+        trainer.global_step,
+        stopping.reason,
+        checkpoints.best_metric,
+        checkpoints.best_score,
+        checkpoints.best_step,
+        place.model,
+    )
+
+
+def _rehearse(model: SlotModel, objective: Any, datasets: list[Any]) -> None:
+    """Take one mixture of each data set through the objective: what does not fit shows now, not after a night."""
+    model.eval()
+    with torch.no_grad():
+        for dataset in datasets:
+            objective(model, collate([next(iter(dataset)) if isinstance(dataset, IterableDataset) else dataset[0]]))
+    model.train()
+
+
+def _loggers(place: RunFolder) -> list[Any]:
+    return [
+        # a session's lines have a file of their own: Lightning would delete those of the session before
+        CSVLogger(place.path, name="logs", version=f"from-step-{place.step:06d}"),
+        TensorBoardLogger(place.path, name="tensorboard", version="", purge_step=place.step or None),
+    ]
+
+
+def _quiet() -> None:
+    """Silence what Lightning tells about itself; what it warns of is taken care of here."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    for message in (
+        ".*does not have many workers.*",
+        ".*your dataloader is not resumable.*",
+        ".*Experiment logs directory .* exists and is not empty.*",
+        ".*is smaller than the logging interval.*",
+        ".*GPU available but not used.*",
+        ".*isinstance.treespec, LeafSpec.*",
+    ):
+        warnings.filterwarnings("ignore", message=message)
+
+
+def _export(checkpoint: Path, place: RunFolder, progress: Progress, checkpoints: Checkpoints) -> None:
+    """Save the model of a checkpoint (its moving average, if there is one) with its card."""
+    content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    weights = {name: value for name, value in content["state_dict"].items() if name.startswith("model.")}
+    model = place.recipe.model()
+    model.load_state_dict({name.removeprefix("model."): value for name, value in weights.items()})
+    about = card(
+        place.recipe,
+        command=shlex.join(["slotaudio", *sys.argv[1:]]),
+        step=content["global_step"],
+        heard=progress.heard,
+        trained=progress.trained,
+        metric=checkpoints.best_metric,
+        score=checkpoints.best_score,
+    )
+    save_pretrained(model, place.model, card=about)

@@ -1,0 +1,58 @@
+"""`Stopping`: SIGTERM, Ctrl-C and the time limit end a run between two steps, never within one."""
+
+import signal
+import sys
+import threading
+import time
+from typing import Any
+
+import lightning
+
+from slotaudio.errors import SlotaudioError
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class StoppedAtOnce(SlotaudioError):
+    """The user asked twice; whatever had happened since the last checkpoint is lost."""
+
+    exit_code = 130
+
+
+class Stopping(lightning.Callback):
+    """End training after the step at hand, so that its checkpoint is exact.
+
+    Args:
+        steps: of the whole run; after the last, whatever its number, comes a validation.
+        minutes: wall time of this session; 0 for no limit.
+    """
+
+    def __init__(self, steps: int, minutes: float) -> None:
+        self.steps = steps
+        self.minutes = minutes
+        self.reason: str | None = None
+        """``"SIGTERM"``, ``"SIGINT"`` or ``"time"``; None for a run that nobody stopped."""
+        self._previous: dict[signal.Signals, Any] = {}
+
+    def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        self._started = time.monotonic()
+        if threading.current_thread() is threading.main_thread():  # only there can signals be caught
+            self._previous = {number: signal.signal(number, self._signalled) for number in _SIGNALS}
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
+        if self.minutes and time.monotonic() - self._started > 60 * self.minutes:
+            self.reason = self.reason or "time"
+        if self.reason is not None:
+            trainer.limit_val_batches = 0  # whoever stops a run does not want to wait for a validation
+        trainer.should_stop = self.reason is not None or trainer.global_step >= self.steps
+
+    def teardown(self, trainer: lightning.Trainer, module: lightning.LightningModule, stage: str) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous = {}
+
+    def _signalled(self, number: int, frame: Any) -> None:
+        if self.reason is not None:
+            raise StoppedAtOnce("stopped at once; the last checkpoint is kept")
+        self.reason = signal.Signals(number).name
+        print(f"\n{self.reason}: stopping after this step (once more: at once)", file=sys.stderr, flush=True)
