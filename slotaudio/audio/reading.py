@@ -61,10 +61,12 @@ class AudioReader:
         self.path = Path(path)
         self.block = block
         _check_path(self.path)
+        self._bytes = open(self.path, "rb")  # noqa: SIM115  (closed with the reader)
         with _mpg123_silenced(self.path):
             try:
-                self._file = soundfile.SoundFile(str(self.path))
-            except (soundfile.LibsndfileError, TypeError, OSError) as error:  # TypeError: headerless .raw
+                self._file = soundfile.SoundFile(self._bytes if _is_mp3(self.path) else str(self.path))
+            except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: headerless .raw
+                self._bytes.close()
                 raise AudioFileError(f"{self.path} cannot be read: {_why_unreadable(self.path, error)}") from None
         file = self._file
         self.info = AudioInfo(
@@ -78,14 +80,19 @@ class AudioReader:
         try:
             _check_header(self.info, file.extra_info)
         except AudioFileError:
-            file.close()
+            self.close()
             raise
 
     def __enter__(self) -> "AudioReader":
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
         self._file.close()
+        self._bytes.close()
 
     def __iter__(self) -> Iterator[Float[Tensor, "channels time"]]:
         """Yield the whole file block by block, from its start."""
@@ -122,6 +129,12 @@ class AudioReader:
         slack = self.info.sample_rate // 2 if self.info.format == "MP3" else 0  # its decoders round
         if self.info.frames is not None and position < self.info.frames - slack:
             raise self._ends_early(position, self.info.frames)
+        # libsndfile guesses how long an MP3 file without an index is, and stops there
+        if self.info.frames is None and self.path.stat().st_size - self._bytes.tell() > 4096:
+            raise AudioFileError(
+                f"{self.path} has no index, so that only its first {position / self.info.sample_rate:.2f} s can be "
+                f"decoded; convert it first: ffmpeg -i {self.path.name} {self.path.stem}.wav"
+            )
 
     def _read(self, count: int, position: int) -> Float[Tensor, "channels time"]:
         with _mpg123_silenced(self.path):
@@ -217,6 +230,10 @@ def _check_header(info: AudioInfo, log: str) -> None:
         raise AudioFileError(f"{info.path} is truncated: {there:.2f} s of {promised:.2f} s are there; {_CURE}")
 
 
+def _is_mp3(path: Path) -> bool:
+    return path.suffix.lower() == ".mp3"
+
+
 def _has_index(path: Path) -> bool:
     """Whether the first frame of an MP3 file, behind its ID3 tag, counts the frames that follow."""
     with open(path, "rb") as file:
@@ -233,7 +250,7 @@ _STDERR = threading.Lock()
 @contextlib.contextmanager
 def _mpg123_silenced(path: Path) -> Iterator[None]:
     """libsndfile's MP3 decoder reports harmless trifles on file descriptor 2, by the hundred."""
-    if path.suffix.lower() != ".mp3":
+    if not _is_mp3(path):
         yield
         return
     with _STDERR, open(os.devnull, "wb") as nowhere:

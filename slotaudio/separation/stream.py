@@ -14,6 +14,7 @@ from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from slotaudio.errors import UserError
 from slotaudio.model import SlotModel
 from slotaudio.resampling import Resampler
 from slotaudio.separation.joining import Joiner, JoiningRule, SlotWindow
@@ -146,6 +147,8 @@ class SourceStream:
             initial = self.model.initial_slots(batch, self._generator)
         prediction = self.model((windows * gains).to(self._device), initial)
         self._initial = prediction.slots.carried
+        if prediction.estimates.magnitudes is None and self.mask != self.model.mask:
+            raise UserError(f"mask {self.mask.name!r} was asked for, but the model's decoder leaves no choice of mask")
         waves = synthesise(prediction.estimates, prediction.spectrum, self.model.frontend, self.mask)
         waves = rearrange(
             waves.to(windows), "(batch steps) slots channels window -> batch steps slots channels window", steps=steps
