@@ -1,0 +1,97 @@
+"""`slotaudio evaluate`: a real process, and every refusal."""
+
+import csv
+import os
+import subprocess
+import sys
+
+import pytest
+
+from slotaudio.cli import main
+from slotaudio.data import bundled
+
+QUICK = ("--mixtures", "2", "--seconds", "1")
+
+
+def refused(capsys, *arguments):
+    """Run in this process, which must end with exit code 2, and return the message."""
+    with pytest.raises(SystemExit) as stop:
+        main(["evaluate", *map(str, arguments)])
+    assert stop.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_table_and_files(tmp_path):
+    arguments = ["evaluate", "oracle", "bundled", *QUICK, "--table1", "--by", "pair", "-o", str(tmp_path / "found")]
+    done = subprocess.run(
+        [sys.executable, "-m", "slotaudio", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    for wanted in ("SI-SNRi", "oracle ibm 0.5 s blind", "oracle wiener 0.5 s reference", "95 % confidence"):
+        assert wanted in done.stdout
+    scores = list(csv.DictReader((tmp_path / "found/scores.csv").read_text().splitlines()))
+    assert len(scores) == 2 * 4
+    assert {row["joining"] for row in scores} == {"blind", "reference"}
+    assert all(float(row["si_sdr_i"]) > 5 for row in scores)
+    assert (tmp_path / "found/summary.csv").read_text().startswith("system,mask,window,joining,pair,")
+
+
+def test_frozen_list_gives_the_same_scores(tmp_path, capsys):
+    def scores(name, *arguments):
+        with pytest.raises(SystemExit) as stop:
+            main(
+                [
+                    "evaluate",
+                    "oracle",
+                    str(bundled.speech("dev")),
+                    "-q",
+                    "--oracle",
+                    "ibm",
+                    "-o",
+                    str(tmp_path / name),
+                    *arguments,
+                ]
+            )
+        assert stop.value.code in (None, 0)
+        rows = csv.DictReader((tmp_path / name / "scores.csv").read_text().splitlines())
+        return [(row["mixture"], row["si_sdr_i"]) for row in rows]
+
+    drawn = scores("drawn", *QUICK, "--seed", "5")
+    assert len(drawn) == 2
+    assert drawn == scores("listed", "--list", str(tmp_path / "drawn/mixtures.csv"))
+    assert drawn != scores("other", *QUICK, "--seed", "6")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("oracle", "nowhere"), "'nowhere' does not exist: give a folder with one folder per speaker"),
+        (("no-such-model", "bundled"), "no-such-model"),
+        (("oracle", "bundled", "--mixtures", "0"), "give 1 or more"),
+        (("oracle", "bundled", "--oracle", "hard"), "mask 'hard' is not known; choose one of ibm, irm, wiener"),
+        (("oracle", "bundled", *QUICK, "--joining", "by ear"), "joining 'by ear' is not known"),
+        (("oracle", "bundled", "--windows", "half"), "--windows 'half' is no number of seconds"),
+        (("oracle", "bundled", "--sources", "9"), "mixtures of 9 speakers need as many; there are 6"),
+        (("oracle", "bundled", "--list", "missing.csv"), "cannot read the list missing.csv"),
+        (("oracle", "synthetic", "--list", "any.csv"), "data set 'synthetic' does not read lists"),
+        (("oracle", "bundled", "--set", "data.lenght=min"), "lenght"),
+        (("oracle", "bundled", "--set", "encoder.depth=18"), "the tables are data and frontend"),
+        (("oracle", "bundled", "--set", "frontend.sample_rate=8000"), "16000 samples per second, 8000 are needed"),
+    ],
+)
+def test_refusals(capsys, arguments, message):
+    assert message in refused(capsys, *arguments)
+
+
+def test_outputs_are_not_replaced_unasked(tmp_path, capsys):
+    (tmp_path / "scores.csv").write_text("precious")
+    message = refused(capsys, "oracle", "bundled", *QUICK, "-o", tmp_path)
+    assert "scores.csv exists already; --force replaces it" in message
+    assert (tmp_path / "scores.csv").read_text() == "precious"
+    (tmp_path / "file").write_text("")
+    assert "cannot write to" in refused(capsys, "oracle", "bundled", *QUICK, "-o", tmp_path / "file" / "below")
