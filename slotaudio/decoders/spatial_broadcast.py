@@ -13,6 +13,9 @@ from slotaudio.errors import UserError
 from slotaudio.positions import gaussian_code, grid, octave_code
 from slotaudio.types import Estimates, Features, Spectrum
 
+WITHOUT_GRADIENTS = 1024
+"""Places evaluated at once where nothing is kept for a backward pass: at the paper's width, 6 MB per slot."""
+
 OUTPUTS = {"linear": nn.Identity, "relu": nn.ReLU, "softplus": nn.Softplus}
 
 
@@ -39,8 +42,8 @@ class SpatialBroadcast(nn.Module):
             magnitudes for silence, and give them no gradient.
         patch: (frequency, time) cells that share one place and get their values from one evaluation;
             (1, 1) in the paper. (4, 4) is 16 times cheaper, and what makes training on CPUs bearable.
-        cells_at_once: places evaluated at once, which bounds memory; in training each piece is
-            computed again in the backward pass. None evaluates all of them.
+        places_at_once: bounds memory in training by evaluating so many places at once, and each piece again
+            in the backward pass. None evaluates all of them; without gradients it is 1024 at once.
 
     Raises:
         UserError: unknown `code` or `output`, sizes below 1.
@@ -60,20 +63,20 @@ class SpatialBroadcast(nn.Module):
         seed: int = 0,
         output: Literal["linear", "relu", "softplus"] = "linear",
         patch: Sequence[int] = (1, 1),
-        cells_at_once: int | None = None,
+        places_at_once: int | None = None,
     ) -> None:
         super().__init__()
         if code not in ("octaves", "gaussian"):
             raise UserError(f"spatial_broadcast: code {code!r} is not known; choose 'octaves' or 'gaussian'")
         if output not in OUTPUTS:
             raise UserError(f"spatial_broadcast: output {output!r} is not known; choose one of {tuple(OUTPUTS)}")
-        if len(waves) != 2 or len(patch) != 2 or min(hidden, layers, *waves, *patch, cells_at_once or 1) < 1:
+        if len(waves) != 2 or len(patch) != 2 or min(hidden, layers, *waves, *patch, places_at_once or 1) < 1:
             raise UserError(
-                f"spatial_broadcast: hidden {hidden}, layers {layers} and cells_at_once {cells_at_once} must be at "
+                f"spatial_broadcast: hidden {hidden}, layers {layers} and places_at_once {places_at_once} must be at "
                 f"least 1, waves {list(waves)} and patch {list(patch)} two numbers of at least 1"
             )
         self.channels, self.code, self.waves = channels, code, tuple(waves)
-        self.patch, self.cells_at_once = tuple(patch), cells_at_once
+        self.patch, self.places_at_once = tuple(patch), places_at_once
         if code == "gaussian":
             generator = torch.Generator().manual_seed(seed)
             self.register_buffer("projection", torch.randn(2, sum(waves), generator=generator) * sigma)
@@ -102,7 +105,7 @@ class SpatialBroadcast(nn.Module):
         places = self.places(down, across, vectors.device)
         rows = self.from_slot(rearrange(vectors, "batch 1 slots dim -> (batch slots) 1 dim"))
         values = rearrange(
-            self._evaluate(rows, places),
+            self.evaluate(rows, places),
             "(batch slots) (down across) (channels high wide) -> batch slots channels (down high) (across wide)",
             batch=batch,
             down=down,
@@ -118,12 +121,14 @@ class SpatialBroadcast(nn.Module):
             return gaussian_code(positions, self.projection)
         return octave_code(positions, self.waves)
 
-    def _evaluate(
+    def evaluate(
         self, rows: Float[Tensor, "rows 1 hidden"], places: Float[Tensor, "cells code"]
     ) -> Float[Tensor, "rows cells values"]:
-        if self.cells_at_once is None or len(places) <= self.cells_at_once:
+        """Map the sum of each projected slot and each place to values, piece by piece."""
+        size = self.places_at_once or (len(places) if torch.is_grad_enabled() else WITHOUT_GRADIENTS)
+        if len(places) <= size:
             return self._network(rows, places)
-        pieces = places.split(self.cells_at_once)
+        pieces = [places[start : start + size] for start in range(0, len(places), size)]
         if not torch.is_grad_enabled():
             return torch.cat([self._network(rows, piece) for piece in pieces], dim=1)
         return torch.cat([checkpoint(self._network, rows, piece, use_reentrant=False) for piece in pieces], dim=1)

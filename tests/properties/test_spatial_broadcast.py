@@ -96,8 +96,8 @@ def test_patches_fit_any_size(seed, freq, frames, high, wide):
 
 
 @given(seeds, st.integers(1, 60))
-def test_piece_by_piece_is_the_same_values_and_gradients(seed, cells_at_once):
-    whole, pieces = decoder(seed), decoder(seed, cells_at_once=cells_at_once)
+def test_piece_by_piece_is_the_same_values_and_gradients(seed, places_at_once):
+    whole, pieces = decoder(seed), decoder(seed, places_at_once=places_at_once)
     vectors = slots(seed)
     found = []
     for module in (whole, pieces):
@@ -137,7 +137,7 @@ def test_several_sets_of_slots_per_window_are_refused():
         ({"output": "sigmoid"}, "one of 'linear', 'relu', 'softplus'"),
         ({"layers": 0}, "at least 1"),
         ({"patch": (4,)}, "two numbers"),
-        ({"cells_at_once": -1}, "at least 1"),
+        ({"places_at_once": -1}, "at least 1"),
     ],
 )
 def test_wrong_options_are_explained(options, complaint):
