@@ -7,7 +7,7 @@ map-style `torch.utils.data.Dataset` of items ``(mixture, sources, metadata)``
 - ``sources``: float32 tensor ``sources channels time`` of which the mixture is exactly the sum
   (``sources.sum(0)``); sources that are silent, zeros throughout, are normal;
 - ``metadata``: a mapping; ``"id"`` names the mixture, ``"speakers"`` and ``"genders"`` have one
-  entry per source where they are known.
+  entry per source where they are known, empty for silent ones.
 
 An item depends on the seed, the epoch and the index alone, so that neither the number of workers
 nor a restart changes it; ``set_epoch(epoch)`` moves to other mixtures.

@@ -145,12 +145,13 @@ class FolderMixtures(Dataset[Item]):
         raise DataError(f"{_PATIENCE} mixtures in a row held an unreadable utterance; is {self.folder.path} whole?")
 
     def _metadata(self, plan: Plan) -> dict[str, Any]:
-        speakers = tuple(take.speaker for take in plan.takes)
+        nobody = ("",) * (self.most - len(plan.takes))
+        speakers = (*(take.speaker for take in plan.takes), *nobody)
         return {
             "id": plan.id,
             "speakers": speakers,
             "genders": tuple(self.genders.get(speaker, "") for speaker in speakers),
-            "utterances": tuple(take.utterance for take in plan.takes),
+            "utterances": (*(take.utterance for take in plan.takes), *nobody),
             "active": len(plan.takes),
         }
 

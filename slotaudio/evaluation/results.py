@@ -56,16 +56,17 @@ def evaluate(
 
 
 def _mixture_labels(mixture: Tensor, sources: Tensor, metadata: Mapping[str, Any], rate: int) -> dict[str, str | float]:
-    genders = [str(gender) for gender in metadata.get("genders", ())]
+    speakers = [str(speaker) for speaker in metadata.get("speakers", ()) if speaker]
+    genders = [str(gender) for gender in metadata.get("genders", ()) if gender]
     levels = [active_level(source.mean(dim=0).numpy(), rate) for source in sources if bool(source.any())]
     pair = ""
-    if len(genders) > 1 and all(genders):
+    if len(genders) == len(speakers) > 1:
         pair = "same" if len(set(genders)) == 1 else "different"
     return {
         "mixture": str(metadata.get("id", "")),
         "seconds": round(mixture.shape[-1] / rate, 4),
         "active": len(levels),
-        "speakers": " ".join(map(str, metadata.get("speakers", ()))),
+        "speakers": " ".join(speakers),
         "genders": "".join(sorted(genders)),
         "pair": pair,
         "level_difference": round(max(levels) - min(levels), 2) if len(levels) > 1 else "",
