@@ -74,7 +74,7 @@ class SlotAttention(nn.Module):
         self.temperature = slot_dim**0.5 if temperature is None else temperature
         self.mean = nn.Parameter(torch.randn(slots if initial == "learned" else 1, slot_dim) * slot_dim**-0.5)
         self.log_deviation = nn.Parameter(torch.zeros(slot_dim)) if initial == "gaussian" else None
-        self.code = GridCode(in_dim) if positions else None
+        self.position_code = GridCode(in_dim) if positions else None
         self.norm_tokens = nn.LayerNorm(in_dim)
         self.to_keys = nn.Linear(in_dim, slot_dim, bias=False)
         self.to_values = nn.Linear(in_dim, slot_dim, bias=False)
@@ -98,7 +98,7 @@ class SlotAttention(nn.Module):
     def forward(self, features: Features, initial: Float[Tensor, "batch slots dim"]) -> Slots:
         """Bind the slots to each step's tokens, starting every step from `initial`."""
         batch, steps = features.tokens.shape[:2]
-        tokens = features.tokens if self.code is None else features.tokens + self.code(features.positions)
+        tokens = features.tokens if self.position_code is None else features.tokens + self.position_code(features.positions)
         tokens = self.norm_tokens(rearrange(tokens, "batch steps tokens dim -> (batch steps) tokens dim"))
         keys, values = self.to_keys(tokens), self.to_values(tokens)
         start = repeat(initial, "batch slots dim -> (batch steps) slots dim", steps=steps)

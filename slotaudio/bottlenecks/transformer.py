@@ -54,7 +54,7 @@ class TransformerBottleneck(nn.Module):
         super().__init__()
         self.slot_dim = slot_dim
         self.queries = nn.Parameter(torch.randn(slots, slot_dim))
-        self.code = GridCode(in_dim) if positions else None
+        self.position_code = GridCode(in_dim) if positions else None
         self.norm_tokens = nn.LayerNorm(in_dim)
         self.layers = nn.ModuleList(Layer(slot_dim, in_dim, qkv_dim, heads, mlp_dim, pre_norm) for _ in range(layers))
         self.norm_slots = nn.LayerNorm(slot_dim) if pre_norm else nn.Identity()
@@ -67,7 +67,7 @@ class TransformerBottleneck(nn.Module):
     def forward(self, features: Features, initial: Float[Tensor, "batch slots dim"]) -> Slots:
         """Read each step's tokens, starting from `initial`; the attention is the last layer's."""
         batch, steps = features.tokens.shape[:2]
-        tokens = features.tokens if self.code is None else features.tokens + self.code(features.positions)
+        tokens = features.tokens if self.position_code is None else features.tokens + self.position_code(features.positions)
         tokens = self.norm_tokens(rearrange(tokens, "batch steps tokens dim -> (batch steps) tokens dim"))
         slots = repeat(initial, "batch slots dim -> (batch steps) slots dim", steps=steps)
         attention = None

@@ -75,7 +75,8 @@ class Mask(nn.Module):
     def _masks(
         self, copies: Float[Tensor, "batch slots frames bands dim"]
     ) -> Complex[Tensor, "batch slots 1 freq frames"]:
-        factors = torch.cat([merge(copies[:, :, :, band]) for band, merge in enumerate(self.merge)], dim=-1).float()
+        factors = torch.cat([merge(copies[:, :, :, band]) for band, merge in enumerate(self.merge)], dim=-1)
+        factors = factors.to(torch.promote_types(factors.dtype, torch.float32))  # no complex numbers of bfloat16
         masks = torch.view_as_complex(
             rearrange(
                 factors, "batch slots frames (freq parts) -> batch slots 1 freq frames parts", parts=2

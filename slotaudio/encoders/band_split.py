@@ -55,5 +55,6 @@ class BandSplit(nn.Module):
         for block in self.blocks:
             cells = block(cells)
         positions = grid(frames.shape[1], len(self.bands), features.device).flip(1)  # (frequency, time)
-        tokens = rearrange(cells.float(), "batch frames bands dim -> batch 1 (frames bands) dim")
+        cells = cells.to(torch.promote_types(cells.dtype, torch.float32))
+        tokens = rearrange(cells, "batch frames bands dim -> batch 1 (frames bands) dim")
         return Features(tokens, positions)

@@ -68,7 +68,8 @@ class STFT(nn.Module):
     def forward(self, wave: Float[Tensor, "batch channels time"]) -> Spectrum:
         """Transform a wave of any length of at least one sample."""
         batch, _, length = wave.shape
-        flat = rearrange(wave.float(), "batch channels time -> (batch channels) time")
+        exact = wave.to(torch.promote_types(wave.dtype, torch.float32))  # there is no transform of bfloat16
+        flat = rearrange(exact, "batch channels time -> (batch channels) time")
         if self.framing == "end_pad":
             frames = -(-length // self.hop)
             flat = nn.functional.pad(flat, (0, (frames - 1) * self.hop + self.window - length))

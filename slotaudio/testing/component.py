@@ -1,0 +1,160 @@
+"""What every component of every family promises: it can be listed, described, and refuses wrong options."""
+
+import functools
+import inspect
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, ClassVar, NoReturn
+
+import numpy as np
+import torch
+
+from slotaudio.compose import build, check_options
+from slotaudio.describe import describe
+from slotaudio.errors import WrongOptions
+from slotaudio.pluginmanager import BUILTIN
+from slotaudio.registry import FAMILIES, Offer
+from slotaudio.spec import Spec
+
+_LISTING = """
+import json, sys
+from slotaudio.describe import describe
+from slotaudio.registry import FAMILIES
+listed = {
+    family: [offer.name for offer in registry.offers() if describe(offer)] for family, registry in FAMILIES.items()
+}
+print(json.dumps({"listed": listed, "heavy": [name for name in ("torch", "lightning") if name in sys.modules]}))
+"""
+
+
+class BrokenContract(AssertionError):
+    """A component breaks a contract; the check that raised it is named after the contract."""
+
+
+class ComponentConformance:
+    """Checks for components of any family; use the subclass of your family.
+
+    Attributes:
+        component: the name in the registry, or the class itself (notebooks, tests).
+        options: options of its constructor; small sizes make the suite fast.
+        examples: cases drawn for every property (``--conformance-examples`` overrides it).
+    """
+
+    family: ClassVar[str]
+    component: ClassVar[str | Callable[..., Any]]
+    options: ClassVar[Mapping[str, Any]] = {}
+    examples: ClassVar[int] = 5
+
+    def test_wrong_options_are_answered_with_the_signature(self) -> None:
+        """An option that the constructor does not take is refused, with what it does take."""
+        try:
+            self.build(no_such_option=1)
+        except WrongOptions as error:
+            self.require(
+                "no_such_option" in str(error) and "It takes (" in str(error),
+                f"the answer to a wrong option does not say what is possible: {error}",
+            )
+        else:
+            self.broken("takes the option no_such_option=1 in silence, so that misspelt options go unnoticed")
+
+    def test_listing_it_imports_no_torch(self) -> None:
+        """`slotaudio components` lists it without importing torch: hooks return strings."""
+        offer = self._offer()
+        if offer is None or (offer.distribution is None and offer.plugin != BUILTIN):
+            return  # an object of this process, not a plug-in that others list
+        found = _listing(offer.plugin)
+        self.require(offer.name in found["listed"][self.family], f"is not listed in a fresh process: {found}")
+        self.require(not found["heavy"], f"listing plug-in {offer.plugin!r} imports {', '.join(found['heavy'])}")
+
+    def test_it_is_described(self) -> None:
+        """The first line of its docstring says what it does; listings show it."""
+        offer = self._offer()
+        summary = describe(offer).summary if offer else (inspect.getdoc(self.component) or "").partition("\n")[0]
+        self.require(
+            bool(summary) and not summary.startswith("(no source found"),
+            f"has no summary for `slotaudio components`: {summary or 'the docstring is missing'}",
+        )
+
+    @property
+    def name(self) -> str:
+        """How messages call it."""
+        return self.component if isinstance(self.component, str) else self.component.__name__
+
+    def offered(self) -> dict[str, Any]:
+        """What the stages before it would offer to its constructor."""
+        return {}
+
+    def build(self, **changes: Any) -> Any:
+        """Build the component as `slotaudio.compose` does, with some options changed."""
+        return self.build_from(self.offered(), **changes)
+
+    def build_from(self, offered: Mapping[str, Any], **changes: Any) -> Any:
+        """Build the component after stages that offer something else."""
+        spec = Spec(self.name, **{**self.options, **changes})
+        if isinstance(self.component, str):
+            return build(self.family, spec, **offered)
+        return self.component(**check_options(self.family, spec, self.component, offered))
+
+    def takes(self, parameter: str) -> bool:
+        """Whether the constructor has a parameter of that name."""
+        factory = FAMILIES[self.family][self.component] if isinstance(self.component, str) else self.component
+        return parameter in inspect.signature(factory).parameters
+
+    def broken(self, how: str) -> NoReturn:
+        """Raise `BrokenContract`."""
+        raise BrokenContract(f"{self.family} {self.name!r} {how}")
+
+    def require(self, condition: bool, how: str) -> None:
+        """Break the contract unless `condition` holds."""
+        if not condition:
+            self.broken(how)
+
+    def require_shape(self, what: str, found: torch.Tensor, expected: tuple[int, ...]) -> None:
+        """Break the contract unless a tensor has the expected shape."""
+        shape = tuple(found.shape)
+        self.require(shape == expected, f"returns {what} of shape {shape} instead of {expected}")
+
+    def _offer(self) -> Offer | None:
+        return FAMILIES[self.family].offer(self.component) if isinstance(self.component, str) else None
+
+
+@functools.cache
+def _listing(plugin: str) -> dict[str, Any]:
+    """List everything in a fresh process with only this plug-in loaded; say what that imported."""
+    environment = {**os.environ, "SLOTAUDIO_PLUGINS": "" if plugin == BUILTIN else plugin}
+    done = subprocess.run(
+        [sys.executable, "-c", _LISTING], env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    if done.returncode:
+        raise BrokenContract(f"listing plug-in {plugin!r} fails: {done.stderr.strip()}")
+    return json.loads(done.stdout)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed the generators that everybody shares, and put them back afterwards."""
+    numpy, python = np.random.get_state(), random.getstate()  # noqa: NPY002 (the hidden one is meant)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
+        random.seed(seed)
+        try:
+            yield
+        finally:
+            np.random.set_state(numpy)  # noqa: NPY002
+            random.setstate(python)
+
+
+def global_randomness() -> tuple[bytes, bytes]:
+    """Return the states of the shared generators of torch and numpy.
+
+    That of `random` is left out: runtime type checkers draw from it. Whether a result depends on it shows
+    when it is `seeded` otherwise.
+    """
+    _, keys, position, *_ = np.random.get_state()  # noqa: NPY002
+    return torch.get_rng_state().numpy().tobytes(), np.asarray(keys).tobytes() + str(position).encode()

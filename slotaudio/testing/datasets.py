@@ -1,0 +1,127 @@
+"""Conformance of data sets: name and options to items of mixture, sources and metadata."""
+
+import functools
+import pickle
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+
+from slotaudio.errors import UserError
+from slotaudio.testing.component import ComponentConformance, global_randomness, seeded
+
+
+class DatasetConformance(ComponentConformance):
+    """Checks for data sets.
+
+    Those that read files override `prepare`, which writes a few small ones and returns the options to find them.
+
+    Attributes:
+        items: how many items are looked at.
+        headroom: largest absolute value of a mixture.
+    """
+
+    family = "dataset"
+    items: ClassVar[int] = 3
+    headroom: ClassVar[float] = 1.0
+
+    def prepare(self, folder: Path) -> Mapping[str, Any]:
+        """Write what the data set reads into an empty folder and return the options for that."""
+        return {}
+
+    def build(self, **changes: Any) -> Any:
+        """Build the data set on the files of `prepare`."""
+        return super().build(**{**_prepared(type(self)), **changes})  # type: ignore[arg-type]  # classes are hashable
+
+    def test_items_follow_the_contract(self) -> None:
+        """(mixture, sources, metadata): float32, finite, within range, as many samples in each."""
+        dataset = self.build()
+        self.require(len(dataset) >= 1, "is empty")
+        for index in self._indices(dataset):
+            item = dataset[index]
+            self.require(isinstance(item, tuple) and len(item) == 3, f"item {index} is no (mixture, sources, metadata)")
+            mixture, sources, metadata = item
+            self.require(mixture.dtype == sources.dtype == torch.float32, f"item {index} is not float32")
+            shape = tuple(mixture.shape)
+            self.require(len(shape) == 2, f"item {index} has a mixture of shape {shape}, not channels time")
+            self.require_shape(f"item {index} with sources", sources, (len(sources), *mixture.shape))
+            self.require(bool(mixture.isfinite().all() and sources.isfinite().all()), f"item {index} is not finite")
+            self.require(float(mixture.abs().max()) <= self.headroom, f"item {index} exceeds {self.headroom}")
+            self.require(isinstance(metadata, Mapping), f"item {index} has metadata of type {type(metadata).__name__}")
+            speakers = metadata.get("speakers")
+            known = speakers is None or len(speakers) == len(sources)
+            self.require(known, f"item {index} names {speakers} for {len(sources)} sources")
+
+    def test_the_mixture_is_exactly_the_sum_of_the_sources(self) -> None:
+        """``mixture == sources.sum(0)``, bit by bit: metrics against the mixture rely on it."""
+        dataset = self.build()
+        for index in self._indices(dataset):
+            mixture, sources, _ = dataset[index]
+            gap = float((mixture - sources.sum(0)).abs().max())
+            exact = torch.equal(mixture, sources.sum(0))
+            self.require(exact, f"item {index} is off the sum of its sources by {gap:.1e}")
+
+    def test_seed_epoch_and_index_decide_everything(self) -> None:
+        """The same item comes from another instance, another process, another order and another epoch in between."""
+        dataset, other = self.build(), self.build()
+        indices = self._indices(dataset)
+        expected = [dataset[index] for index in indices]
+        shipped = pickle.loads(pickle.dumps(dataset))
+        for index in reversed(indices):
+            for found, where in ((other[index], "another instance"), (shipped[index], "a worker process")):
+                self._require_same(found, expected[index], f"item {index} is another in {where}")
+        if hasattr(dataset, "set_epoch"):
+            dataset.set_epoch(1)
+            dataset.set_epoch(0)
+        self._require_same(dataset[0], expected[0], "item 0 is another when asked for again")
+
+    def test_no_global_generator_is_used(self) -> None:
+        """Items neither depend on nor advance the generators that everybody shares."""
+        dataset = self.build()
+        with seeded(1):
+            before = global_randomness()
+            first = dataset[0]
+            self.require(global_randomness() == before, "draws from a global generator")
+        with seeded(2):
+            self._require_same(self.build()[0], first, "item 0 depends on a global seed")
+
+    def test_another_seed_gives_other_mixtures(self) -> None:
+        """The option `seed`, where there is one, matters."""
+        if self.takes("seed"):
+            one, other = (self.build(seed=seed)[0] for seed in (1, 2))
+            self.require(not torch.equal(one[0], other[0]), "gives the same first item whatever the seed")
+
+    def test_the_end_is_an_index_error(self) -> None:
+        """Beyond the last item comes IndexError, by which loops end."""
+        dataset = self.build()
+        try:
+            dataset[len(dataset)]
+        except IndexError:
+            return
+        self.broken(f"has {len(dataset)} items and returns item {len(dataset)} as well")
+
+    def test_wrong_values_are_the_users_error(self) -> None:
+        """An impossible length is answered at once and clearly, not by the first item."""
+        if self.takes("seconds"):
+            try:
+                self.build(seconds=-1.0)
+            except UserError:
+                return
+            self.broken("accepts seconds=-1.0")
+
+    def _indices(self, dataset: Any) -> range:
+        return range(min(self.items, len(dataset)))
+
+    def _require_same(self, found: Any, expected: Any, how: str) -> None:
+        self.require(torch.equal(found[0], expected[0]) and torch.equal(found[1], expected[1]), how)
+
+
+_folders: list[tempfile.TemporaryDirectory[str]] = []
+
+
+@functools.cache
+def _prepared(suite: type[DatasetConformance]) -> Mapping[str, Any]:
+    _folders.append(tempfile.TemporaryDirectory())  # kept, hence removed when the process ends
+    return suite().prepare(Path(_folders[-1].name))

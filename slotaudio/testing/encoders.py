@@ -1,0 +1,81 @@
+"""Conformance of encoders: features of a spectrum to tokens."""
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from slotaudio.testing.drawing import noise
+from slotaudio.testing.modules import ModuleConformance
+from slotaudio.types import Encoder, Features
+
+
+class EncoderConformance(ModuleConformance):
+    """Checks for encoders.
+
+    Attributes:
+        in_channels, freq: maps and bands of the features that it is shown, as a frontend would offer them.
+        frames: least and largest number of frames (samples, for encoders of waves).
+        sample_rate: in hertz, as a frontend would offer it.
+    """
+
+    family = "encoder"
+    contract = Encoder.__call__
+    in_channels: ClassVar[int] = 1
+    freq: ClassVar[int] = 32
+    frames: ClassVar[tuple[int, int]] = (1, 12)
+    sample_rate: ClassVar[int] = 16000
+
+    def offered(self) -> dict[str, Any]:
+        return {
+            "slots": 3,
+            "sample_rate": self.sample_rate,
+            "channels": 1,
+            "in_channels": self.in_channels,
+            "freq": self.freq,
+        }
+
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        return {"batch": (1, 3), "frames": self.frames}
+
+    def inputs(self, seed: int, **sizes: int) -> tuple[Any, ...]:
+        return (noise(seed, sizes["batch"], self.in_channels, self.freq, sizes["frames"]),)
+
+    def differentiated(self, inputs: tuple[Any, ...]) -> dict[str, Tensor]:
+        return {"features": inputs[0]}
+
+    def check_output(self, module: Any, inputs: tuple[Any, ...], output: Features) -> None:
+        out_dim = getattr(module, "out_dim", None)
+        self.require(isinstance(out_dim, int), "has no attribute out_dim, which the bottleneck's in_dim is read from")
+        self.require(isinstance(output, Features), f"returns {type(output).__name__}, not Features")
+        batch, steps, tokens, dim = output.tokens.shape
+        self.require(batch == len(inputs[0]), f"turns {len(inputs[0])} batch items into {batch}")
+        self.require(dim == out_dim, f"offers out_dim={out_dim} and returns tokens of width {dim}")
+        self.require(steps >= 1 and tokens >= 1, f"returns {steps} steps of {tokens} tokens")
+        self.require(
+            output.positions.ndim == 2 and len(output.positions) == tokens,
+            f"returns positions of shape {tuple(output.positions.shape)} for {tokens} tokens",
+        )
+        self.require(
+            bool((output.positions.abs() <= 1 + 1e-5).all()), "returns positions outside -1 to 1, or not finite"
+        )
+
+    def test_dimensions_are_threaded(self) -> None:
+        """It takes the number of maps that the frontend offers, where it has a parameter for that."""
+        for maps in (1, 2, 3) if self.takes("in_channels") and "in_channels" not in self.options else ():
+            offered = {**self.offered(), "in_channels": maps}
+            module = self.build_from(offered).eval()
+            inputs = (noise(0, 2, maps, self.freq, self.frames[1]),)
+            with torch.no_grad():
+                self.check_output(module, inputs, module(*inputs))
+
+    def test_positions_are_the_same_for_every_content(self) -> None:
+        """Positions say where tokens lie, not what they hold."""
+        module = self.module()
+
+        def check(seed: int, **sizes: int) -> None:
+            with torch.no_grad():
+                one, other = (module(*self.inputs(each, **sizes)).positions for each in (seed, seed + 1))
+            self.require(torch.equal(one, other), "moves its positions with the content")
+
+        self.for_all(check)

@@ -1,0 +1,12 @@
+"""Everything that a stage with weights promises, whatever its family."""
+
+from slotaudio.testing.compiling import CompilingChecks
+from slotaudio.testing.devices import DeviceChecks
+from slotaudio.testing.gradients import GradientChecks
+from slotaudio.testing.numerics import NumericChecks
+from slotaudio.testing.saving import SavingChecks
+from slotaudio.testing.sharing import SharingChecks
+
+
+class ModuleConformance(NumericChecks, GradientChecks, SavingChecks, DeviceChecks, CompilingChecks, SharingChecks):
+    """Checks for frontends, encoders, bottlenecks and decoders."""

@@ -1,0 +1,155 @@
+"""Numbers: precision, silence, batches, determinism; nothing hidden, nothing changed."""
+
+import copy
+from typing import Any, ClassVar
+
+import torch
+
+from slotaudio.testing.axes import cast, has_batch, item, mapped, tensors
+from slotaudio.testing.component import global_randomness, seeded
+from slotaudio.testing.equivariance import TOLERANCE
+from slotaudio.testing.stages import StageConformance, parameters, projected
+
+
+class NumericChecks(StageConformance):
+    """Checks of what a stage computes, in evaluation mode.
+
+    Attributes:
+        bfloat16_tolerance: allowed error under bfloat16 autocast, relative to the root mean square.
+    """
+
+    bfloat16_tolerance: ClassVar[float] = 0.2
+
+    def test_float64_in_float64_out(self) -> None:
+        """After ``.double()`` everything is computed in float64, and agrees with float32."""
+        single, double = self.module(), self.module(torch.float64)
+
+        def check(seed: int, **sizes: int) -> None:
+            inputs = self.inputs(seed, **sizes)
+            with torch.no_grad():
+                rough, exact = self.call(single, *inputs), self.call(double, *self.double(inputs))
+            for expected, output in ((torch.float32, rough), (torch.float64, exact)):
+                for name, tensor, names in tensors(output):
+                    found = tensor.real.dtype if tensor.is_complex() else tensor.dtype
+                    self.require(
+                        found == expected or not has_batch(names) or not found.is_floating_point,
+                        f"returns {name} in {found} when weights and inputs are {expected}",
+                    )
+            self.require_close(rough, mapped(exact, cast(torch.float32)), 1e-3, "float32 and float64 disagree")
+
+        self.for_all(check)
+
+    def test_float64_is_not_rounded(self) -> None:
+        """A step in the inputs that float32 could not see changes a float64 output."""
+        module, inputs = self.module(torch.float64), self.double(self.inputs(0, **self.largest()))
+        with torch.no_grad():
+            before = self.call(module, *inputs)
+            after = self.call(module, *self.change(inputs, lambda tensor, _: tensor * (1 + 1e-10)))
+        pairs = zip(tensors(before), tensors(after), strict=True)
+        moved = any(not torch.equal(one, other) for (_, one, _), (_, other, _) in pairs)
+        self.require(moved, "rounds float64 inputs to float32")
+
+    def test_bfloat16_autocast_agrees_with_float32(self) -> None:
+        """Mixed precision runs forward and backward, stays finite and near float32."""
+        module = self.module()
+
+        def check(seed: int, **sizes: int) -> None:
+            inputs = self.inputs(seed, **sizes)
+            with torch.no_grad():
+                exact = self.call(module, *inputs)
+            with torch.autocast("cpu", torch.bfloat16):
+                rough = self.call(module, *inputs)
+            self.require_finite(rough, "under bfloat16 autocast")
+            if parameters(module):
+                projected(rough).backward()
+                gradients = {name: each.grad for name, each in parameters(module).items() if each.grad is not None}
+                self.require_finite(gradients, "under bfloat16 autocast, as the gradient of")
+            wanted = {name: tensor for name, tensor, _ in tensors(exact)}
+            for name, tensor, _ in tensors(rough):
+                error = _spread(tensor.to(wanted[name].dtype) - wanted[name]) / max(_spread(wanted[name]), 1e-3)
+                self.require(
+                    error <= self.bfloat16_tolerance,
+                    f"under bfloat16 autocast {name} is off by {error:.0%} of its size "
+                    f"(allowed: {self.bfloat16_tolerance:.0%})",
+                )
+
+        self.for_all(check)
+
+    def test_silence_is_legal(self) -> None:
+        """Digital silence gives finite outputs."""
+        module = self.module()
+
+        def check(seed: int, **sizes: int) -> None:
+            with torch.no_grad():
+                self.require_finite(self.call(module, *self.silence(self.inputs(seed, **sizes))), "for digital silence")
+
+        self.for_all(check)
+
+    def test_batch_items_do_not_see_each_other(self) -> None:
+        """An item gives the same alone and beside others, however loud those are."""
+        module = self.module(torch.float64)
+
+        def check(seed: int, **sizes: int) -> None:
+            inputs = self.double(self.inputs(seed, **sizes))
+            louder = self.change(inputs, _louder(100.0))
+            with torch.no_grad():
+                whole, beside = self.call(module, *inputs), self.call(module, *louder)
+                for index in range(sizes["batch"]):
+                    alone = self.call(module, *self.change(inputs, item(index)))
+                    how = f"item {index} of a batch of {sizes['batch']} is not what it is alone"
+                    self.require_close(_item(whole, index), alone, TOLERANCE[torch.float64], how)
+            how = "the first item changes with the loudness of the others"
+            self.require_close(_item(beside, 0), _item(whole, 0), TOLERANCE[torch.float64], how)
+
+        self.for_all(check, batch=3)
+
+    def test_inputs_are_left_unchanged(self) -> None:
+        """No input is written to, in evaluation or in training."""
+
+        def check(seed: int, **sizes: int) -> None:
+            for training in (False, True):
+                module, inputs = self.module(), self.inputs(seed, **sizes)
+                if training and isinstance(module, torch.nn.Module):
+                    module.train()
+                before = copy.deepcopy(inputs)
+                self.call(module, *inputs)
+                self.require_close(inputs, before, 0.0, "writes to its inputs")
+
+        self.for_all(check, batch=2)
+
+    def test_same_inputs_same_outputs(self) -> None:
+        """In evaluation nothing is drawn and nothing is remembered from call to call."""
+        module = self.module()
+
+        def check(seed: int, **sizes: int) -> None:
+            inputs, others = self.inputs(seed, **sizes), self.inputs(seed + 1, **sizes)
+            with torch.no_grad():
+                with seeded(1):
+                    before = global_randomness()
+                    first = self.call(module, *inputs)
+                    self.require(global_randomness() == before, "draws from a global generator in evaluation mode")
+                self.call(module, *others)
+                with seeded(2):
+                    again = self.call(module, *inputs)
+            self.require_close(again, first, 0.0, "the same inputs give another output the second time")
+
+        self.for_all(check)
+
+
+def _spread(tensor: torch.Tensor) -> float:
+    return float(tensor.detach().abs().float().square().mean().sqrt()) if tensor.numel() else 0.0
+
+
+def _item(value: Any, index: int) -> Any:
+    return mapped(value, item(index))
+
+
+def _louder(factor: float) -> Any:
+    """Scale every item but the first."""
+
+    def change(tensor: torch.Tensor, names: tuple[str, ...]) -> torch.Tensor:
+        if not has_batch(names) or not (tensor.is_floating_point() or tensor.is_complex()):
+            return tensor
+        return torch.cat([tensor[:1], factor * tensor[1:]])
+
+    return change

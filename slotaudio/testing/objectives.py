@@ -1,0 +1,176 @@
+"""Conformance of objectives: model and batch to named losses."""
+
+import copy
+import functools
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from slotaudio.compose import compose
+from slotaudio.spec import Spec
+from slotaudio.testing.component import ComponentConformance, global_randomness, seeded
+from slotaudio.testing.drawing import for_all, wave
+from slotaudio.testing.oracle import Oracle
+from slotaudio.testing.stages import move_off_the_start
+from slotaudio.types import Batch
+
+SMALL_MODEL: dict[str, Any] = {
+    "frontend": Spec("stft", window=64, hop=16, framing="centred"),
+    "encoder": Spec("resnet", depth=10, width=4),
+    "bottleneck": Spec("slot_attention", slot_dim=8, iterations=1),
+    "decoder": Spec("spatial_broadcast", hidden=8, layers=1, waves=(3, 2), output="softplus"),
+}
+"""What `slotaudio.compose` makes the model from that objectives are tried on."""
+
+
+class ObjectiveConformance(ComponentConformance):
+    """Checks for objectives.
+
+    Attributes:
+        model: arguments of `slotaudio.compose`; two slots and no window unless they say otherwise.
+        sources: how many sources the batches have.
+        samples: length of the batches' waves.
+        trained: stages of the model whose parameters must all get a gradient.
+        labelled: sources have fixed meanings, so that their order matters (stems).
+        mean_over_items: the loss of a batch is the mean of its items' losses.
+        draws: uses random numbers, so that the same batch gives another loss.
+        perfect: what perfect estimates are: the sources, the mixture (autoencoders), or None where the
+            objective looks at no estimates.
+    """
+
+    family = "objective"
+    model: ClassVar[dict[str, Any]] = SMALL_MODEL
+    sources: ClassVar[int] = 2
+    samples: ClassVar[int] = 320
+    trained: ClassVar[tuple[str, ...]] = ("encoder", "bottleneck", "decoder")
+    labelled: ClassVar[bool] = False
+    mean_over_items: ClassVar[bool] = True
+    draws: ClassVar[bool] = False
+    perfect: ClassVar[Literal["sources", "mixture"] | None] = "sources"
+
+    def batch(self, seed: int, items: int = 2) -> Batch:
+        """Return random sources and their mixture."""
+        sources = wave(seed, items, self.sources, 1, self.samples) / self.sources
+        return Batch(sources.sum(1), sources, tuple({"id": f"{seed}-{item}"} for item in range(items)))
+
+    def composed(self) -> Any:
+        """Return a fresh copy of the model, in evaluation mode."""
+        return copy.deepcopy(_model(type(self)))  # type: ignore[arg-type]  # classes are hashable
+
+    def test_losses_are_named_numbers(self) -> None:
+        """A dictionary of scalars with names, ``"loss"`` among them, all finite."""
+        model, objective = self.composed(), self.build()
+
+        def check(seed: int) -> None:
+            losses = objective(model, self.batch(seed))
+            self.require(isinstance(losses, dict) and "loss" in losses, 'returns no dictionary with a "loss"')
+            for name, value in losses.items():
+                self.require(isinstance(value, Tensor) and value.ndim == 0, f"returns {name} that is no scalar tensor")
+                self.require(bool(value.isfinite()), f"returns {name} = {float(value)}")
+            self.require(losses["loss"].requires_grad, "returns a loss that nothing can be learned from")
+
+        for_all(check, self.examples)
+
+    def test_gradients_are_finite_and_reach_every_parameter(self) -> None:
+        """Every parameter of the stages that it trains, and its own, gets a finite gradient."""
+        model, objective = self.composed(), self.build()
+        objective(model, self.batch(0, items=3))["loss"].backward()
+        parts = {stage: getattr(model, stage) for stage in self.trained}
+        if isinstance(objective, nn.Module):
+            parts["objective"] = objective
+        for part, module in parts.items():
+            for name, parameter in module.named_parameters():
+                self.require(parameter.grad is not None, f"gives {part}.{name} no gradient")
+                finite = bool(parameter.grad.isfinite().all())
+                self.require(finite, f"gives {part}.{name} a gradient that is not finite")
+
+    def test_silence_is_legal(self) -> None:
+        """One silent source, and a batch of nothing but silence, give finite losses and gradients."""
+        for silent in (slice(0, 1), slice(None)):
+            batch = self.batch(0)
+            sources = batch.sources.clone()
+            sources[:, silent] = 0
+            model, objective = self.composed(), self.build()
+            losses = objective(model, Batch(sources.sum(1), sources, batch.metadata))
+            which = "all sources are" if silent == slice(None) else "one source is"
+            self.require(all(bool(loss.isfinite()) for loss in losses.values()), f"is not finite when {which} silent")
+            losses["loss"].backward()
+            for name, parameter in model.named_parameters():
+                finite = parameter.grad is None or bool(parameter.grad.isfinite().all())
+                self.require(finite, f"gives {name} a gradient that is not finite when {which} silent")
+
+    def test_order_of_the_sources_does_not_matter(self) -> None:
+        """Sources are a set, unless the objective says that they are labelled."""
+        if not self.labelled:
+            model, objective = self.composed(), self.build()
+
+            def check(seed: int) -> None:
+                batch = self.batch(seed)
+                turned = Batch(batch.mixture, batch.sources.flip(1), batch.metadata)
+                with torch.no_grad():
+                    one, other = (self._loss(objective, model, each) for each in (batch, turned))
+                same = abs(one - other) <= 1e-4 * max(1, abs(one))
+                self.require(same, f"is {one} in one order and {other} in another")
+
+            for_all(check, self.examples)
+
+    def test_batch_items_do_not_see_each_other(self) -> None:
+        """The loss of a batch is the mean of its items' losses."""
+        if self.mean_over_items:
+            model, objective = self.composed(), self.build()
+
+            def check(seed: int) -> None:
+                batch = self.batch(seed, items=3)
+                with torch.no_grad():
+                    whole = self._loss(objective, model, batch)
+                    alone = sum(self._loss(objective, model, _item(batch, item)) for item in range(3)) / 3
+                self.require(
+                    abs(whole - alone) <= 1e-3 * max(1, abs(alone)), f"is {whole} for a batch, {alone} for its items"
+                )
+
+            for_all(check, self.examples)
+
+    def test_better_estimates_cost_less(self) -> None:
+        """Perfect estimates have the lowest loss, and it rises with the noise on them."""
+        answer = self.perfect
+        if answer is not None:
+            objective = self.build()
+
+            def check(seed: int) -> None:
+                batch = self.batch(seed)
+                losses = [self._loss(objective, Oracle(batch, answer, noise), batch) for noise in (0.0, 0.3, 1.0)]
+                rising = losses == sorted(losses) and losses[0] < losses[2]
+                self.require(rising, f"is {losses} for estimates with noise of 0, 0.3 and 1: not rising")
+
+            for_all(check, self.examples)
+
+    def test_same_batch_same_loss(self) -> None:
+        """Nothing is drawn from a global generator, unless it says so, and the batch is left as it was."""
+        model, objective = self.composed(), self.build()
+        batch = self.batch(0)
+        before = copy.deepcopy((batch.mixture, batch.sources))
+        with seeded(1), torch.no_grad():
+            state = global_randomness()
+            first = self._loss(objective, model, batch)
+            if not self.draws:
+                self.require(global_randomness() == state, "draws from a global generator")
+        with seeded(1), torch.no_grad():
+            self.require(self._loss(objective, model, batch) == first, "gives another loss the second time")
+        same = torch.equal(batch.mixture, before[0]) and torch.equal(batch.sources, before[1])
+        self.require(same, "writes to the batch")
+
+    def _loss(self, objective: Any, model: Any, batch: Batch) -> float:
+        return float(objective(model, batch)["loss"])
+
+
+@functools.cache
+def _model(suite: type[ObjectiveConformance]) -> Any:
+    with seeded(0):
+        model = compose(**{"slots": 2, "window": None, **suite.model})
+    move_off_the_start(model, 1)
+    return model.eval()
+
+
+def _item(batch: Batch, item: int) -> Batch:
+    return Batch(batch.mixture[item : item + 1], batch.sources[item : item + 1], batch.metadata[item : item + 1])

@@ -1,0 +1,92 @@
+"""Small options for the built-ins, and what each of them promises; several variants where one hides a path."""
+
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from slotaudio import Spec
+from slotaudio.testing.drawing import noise, wave
+from slotaudio.types import Features
+
+BANDS = ((0, 4), (4, 10), (10, 16))
+STAGE = {"compiles": True, "exports": True}
+
+
+def one_folder_per_speaker(suite, folder: Path) -> dict:
+    """Write three speakers with two utterances of a second each."""
+    for speaker in range(3):
+        (folder / f"speaker{speaker}").mkdir()
+        for utterance in range(2):
+            samples = wave(10 * speaker + utterance, 16000).numpy() / 2
+            samples[4000:6000] = 0
+            soundfile.write(folder / f"speaker{speaker}" / f"{utterance}.flac", samples.astype(np.float32), 16000)
+    return {"path": str(folder)}
+
+
+def grid_of_bands(suite, seed: int, batch: int, frames: int) -> Features:
+    """One token per frame and band, as `band_split` makes them."""
+    tokens = frames * len(BANDS)
+    return Features(noise(seed, batch, 1, tokens, suite.in_dim), wave(0, tokens, 2))
+
+
+VARIANTS = {
+    ("frontend", "stft"): {
+        "": {"margin": 512, "inverse_tolerance": 0.05, "longest": 2000, **STAGE},
+        "centred": {
+            "options": {"window": 64, "hop": 16, "framing": "centred", "features": "complex"},
+            "inverse_tolerance": 1e-3,
+            "simulated": False,  # torch.istft looks at the window's values
+            **STAGE,
+        },
+    },
+    ("frontend", "waveform"): {"": {"options": {"channels": 2}, **STAGE}},
+    ("encoder", "resnet"): {
+        "": {"options": {"depth": 10, "width": 4, "skips": True}, **STAGE},
+    },
+    ("encoder", "band_split"): {"": {"options": {"dim": 6, "hidden": 4}}},
+    ("bottleneck", "transformer"): {
+        "": {
+            "options": {"slot_dim": 8, "layers": 2, "heads": 2, "qkv_dim": 8, "mlp_dim": 12, "presence": True},
+            "attention_over": "tokens",
+            **STAGE,
+        },
+    },
+    ("bottleneck", "slot_attention"): {
+        "": {"options": {"slot_dim": 8, "presence": True}, "attention_over": "slots", **STAGE},
+        "gaussian": {"options": {"slot_dim": 8, "initial": "gaussian"}, "attention_over": "slots"},
+        "bi_level": {"options": {"slot_dim": 8, "gradient": "bi_level"}, "attention_over": "slots"},
+        "implicit": {
+            "options": {"slot_dim": 8, "gradient": "implicit", "epsilon": 1.0},
+            "attention_over": "slots",
+            "unused": ("mean",),  # nothing reaches the initial slots, and the component says so
+        },
+    },
+    ("bottleneck", "carry_over"): {
+        "": {
+            "options": {"bottleneck": Spec("slot_attention", slot_dim=8, iterations=1), "heads": 2},
+            "attention_over": "slots",
+        },
+    },
+    ("decoder", "spatial_broadcast"): {
+        "": {"options": {"hidden": 12, "layers": 2, "waves": (3, 2)}, **STAGE},
+        "gaussian": {
+            "options": {"hidden": 12, "layers": 1, "waves": (3, 2), "code": "gaussian", "patch": (4, 2)},
+        },
+    },
+    ("decoder", "mask"): {
+        "": {
+            "options": {"hidden": 4},
+            "stages": {"bands": BANDS},
+            "features": grid_of_bands,
+            "slots_interact": True,
+        },
+    },
+    ("matcher", "hungarian"): {"": {}},
+    ("matcher", "exhaustive"): {"": {}},
+    ("matcher", "fixed"): {"": {"optimal": False, "labelled": True}},
+    ("objective", "autoencoder"): {"": {"perfect": "mixture"}},
+    ("dataset", "synthetic"): {"": {"options": {"seconds": 0.5, "size": 4}}},
+    ("dataset", "folder"): {"": {"options": {"seconds": 0.5, "size": 4}, "prepare": one_folder_per_speaker}},
+    ("dataset", "conversations"): {"": {"options": {"seconds": 3.0, "size": 3}, "prepare": one_folder_per_speaker}},
+}
