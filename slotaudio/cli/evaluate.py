@@ -135,7 +135,7 @@ def evaluate(
         if output is not None and results:
             found.write_results(output / "scores.csv", results)
             found.write_summary(output / "summary.csv", results, labels)
-            _freeze(output / "mixtures.csv", dataset, total)
+            _freeze(output / "mixtures.csv", dataset, -(-len(results) // len(rows)))
 
 
 def _many(text: str) -> list[str]:

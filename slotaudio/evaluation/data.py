@@ -26,10 +26,8 @@ def evaluation_data(data: str, options: Mapping[str, Any], **offered: Any) -> An
         DataError: neither of the three; or see the data set.
     """
     if data == BUNDLED:
-        from slotaudio.data.bundled import speech
-
-        base = {"name": "folder", "path": str(speech("dev"))}
-    elif Path(data).is_dir():
+        data = f"{BUNDLED}:dev"
+    if data.startswith(f"{BUNDLED}:") or Path(data).is_dir():
         base = {"name": "folder", "path": data}
     elif data in datasets:
         base = {"name": data}

@@ -7,8 +7,10 @@ import sys
 
 import pytest
 
+from slotaudio import Spec, compose
 from slotaudio.cli import main
 from slotaudio.data import bundled
+from slotaudio.pretrained import save_pretrained
 
 QUICK = ("--mixtures", "2", "--seconds", "1")
 
@@ -65,6 +67,40 @@ def test_frozen_list_gives_the_same_scores(tmp_path, capsys):
     assert len(drawn) == 2
     assert drawn == scores("listed", "--list", str(tmp_path / "drawn/mixtures.csv"))
     assert drawn != scores("other", *QUICK, "--seed", "6")
+
+
+def test_saved_models_beside_oracle_and_autoencoder(tmp_path, capsys):
+    for name, slots in (("pair", 2), ("single", 1)):
+        model = compose(
+            encoder=Spec("resnet", depth=18, width=4),
+            bottleneck=Spec("transformer", slot_dim=8, layers=1, heads=2),
+            decoder=Spec("spatial_broadcast", hidden=8, layers=1),
+            slots=slots,
+        )
+        save_pretrained(model, tmp_path / name)
+    with pytest.raises(SystemExit) as stop:
+        main(
+            [
+                "evaluate",
+                str(tmp_path / "pair"),
+                "synthetic",
+                *QUICK,
+                "--masks",
+                "ibm,wiener",
+                "--oracle",
+                "ibm",
+                "--autoencoder",
+                str(tmp_path / "single"),
+                "--set",
+                "data.kinds=['talker']",
+            ]
+        )
+    assert stop.value.code in (None, 0)
+    table = capsys.readouterr().out
+    for row in ("oracle ibm", "autoencoder ibm", "autoencoder wiener", "pair ibm", "pair wiener"):
+        assert f"{row} 0.5 s blind" in table
+    message = refused(capsys, tmp_path / "single", "synthetic", *QUICK)
+    assert "1 slots cannot take 2 sources" in message
 
 
 @pytest.mark.parametrize(

@@ -178,6 +178,23 @@ def test_float_files_and_stereo_are_read(voices):
     assert read == pytest.approx(np.full(50, 0.375), abs=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("suffix", "options"), [("flac", {}), ("ogg", {}), ("opus", {"format": "OGG", "subtype": "OPUS"}), ("mp3", {})]
+)
+def test_every_format_is_read_in_parts(voices, suffix, options):
+    time = np.arange(2 * RATE) / RATE
+    sweep = 0.5 * np.sin(2 * np.pi * (200 + 400 * time) * time)
+    soundfile.write(voices / "a-1" / f"sweep.{suffix}", sweep, RATE, **options)
+    folder = SpeechFolder(voices)
+    utterance = f"a-1/sweep.{suffix}"
+    assert utterance in folder.speakers["a-1"]
+    assert folder.length(utterance) == pytest.approx(2 * RATE, abs=2500)  # MP3 pads
+    found, wanted = folder.read(utterance, 8000, 16000), sweep[8000:24000]
+    assert found.shape == (16000,)
+    best = np.abs(np.fft.irfft(np.fft.rfft(found, 32000) * np.conj(np.fft.rfft(wanted, 32000)))).max()
+    assert best > 0.7 * np.sum(wanted**2)  # at whatever delay the encoder put in
+
+
 def test_quiet_crops_are_avoided(voices):
     rng = np.random.default_rng(0)
     for path in voices.rglob("*.*"):
