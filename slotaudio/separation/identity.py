@@ -1,7 +1,7 @@
 """What a slot sounds like: descriptions by which an output is recognised again after a pause."""
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 BANDS = 11
 
 
+@runtime_checkable
 class Identity(Protocol):
     """Describes every slot of a window by a vector; directions are compared, lengths are not.
 

@@ -2,25 +2,24 @@
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
 
 import numpy as np
 import torch
 from einops import reduce, repeat
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from slotaudio.audio import check_finite
 from slotaudio.errors import UserError
 
-Wave = Tensor | np.ndarray[Any, Any]
+Wave = Shaped[Tensor, "..."] | Shaped[np.ndarray, "..."]
 
 
 class SeparationWarning(UserWarning):
     """Something about a recording that its owner should know; the separation goes on."""
 
 
-def as_batch(wave: Wave, sample_rate: int) -> Float[Tensor, "batch channels time"]:
+def as_batch(wave: object, sample_rate: int) -> Float[Tensor, "batch channels time"]:
     """Check a wave of the axes ``time``, ``channels time`` or ``batch channels time`` and give it all three.
 
     Raises:
@@ -48,7 +47,7 @@ def as_batch(wave: Wave, sample_rate: int) -> Float[Tensor, "batch channels time
     check_rate(sample_rate)
     tensor = tensor.to("cpu", torch.float32)
     check_finite(tensor, "the wave", 0, sample_rate)
-    return tensor.reshape(-1, 1 if tensor.ndim == 1 else tensor.shape[-2], tensor.shape[-1])
+    return {1: lambda: tensor[None, None], 2: lambda: tensor[None], 3: lambda: tensor}[tensor.ndim]()
 
 
 def check_rate(sample_rate: int) -> None:

@@ -5,7 +5,7 @@ A joining rule puts each window's slots into the order of the outputs; `Joiner` 
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from einops import rearrange, repeat
@@ -26,6 +26,7 @@ class SlotWindow:
     presence: Float[Tensor, "batch slots"] | None = None
 
 
+@runtime_checkable
 class JoiningRule(Protocol):
     """Decides the order of a window's slots; may remember the windows before."""
 

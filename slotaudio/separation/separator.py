@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -73,7 +73,7 @@ class Separator:
     def __init__(
         self,
         model: SlotModel,
-        joining: Literal["overlap", "given"] = "overlap",
+        joining: str = "overlap",
         overlap: float = 0.5,
         mask: Spec | str | Mapping[str, Any] | None = None,
         consistent: bool = True,
@@ -105,7 +105,7 @@ class Separator:
         self.framing = Framing(window, hop, min(window - hop, round(_EDGE * model.sample_rate)), at_once)
 
     @classmethod
-    def from_pretrained(cls, name: str | os.PathLike[str] = "default", **options: Any) -> Self:
+    def from_pretrained(cls, name: str | os.PathLike[str] = "default", **options: Any) -> "Separator":
         """Load a model (see `slotaudio.pretrained.from_pretrained`) and make a separator of it."""
         from slotaudio.pretrained import from_pretrained
 

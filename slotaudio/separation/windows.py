@@ -26,8 +26,8 @@ def fade_in(overlap: int) -> Float[Tensor, " overlap"]:
 
     The weights are multiples of 2^-20, so that ``1 - weight`` is exact in float32.
     """
-    rising = (torch.arange(overlap) + 0.5) / max(1, overlap)
-    return torch.round(rising * 2**20) / 2**20
+    rising = (torch.arange(overlap, dtype=torch.float64) + 0.5) / max(1, overlap)
+    return (torch.round(rising * 2**20) / 2**20).float()
 
 
 class CrossFade:

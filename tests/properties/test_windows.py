@@ -1,0 +1,45 @@
+"""Cutting into windows and cross-fading them is the identity, to the last bit where it can be."""
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slotaudio.separation.windows import count, fade_in, overlap_add, split
+
+
+@st.composite
+def framings(draw):
+    window = draw(st.integers(1, 60))
+    return window, draw(st.integers(1, window))
+
+
+@given(framing=framings(), length=st.integers(1, 400), seed=st.integers(0, 99))
+def test_split_and_overlap_add_are_inverse(framing, length, seed):
+    window, hop = framing
+    wave = torch.randn(2, 1, length, generator=torch.Generator().manual_seed(seed))
+    windows = split(wave, window, hop)
+    assert windows.shape == (2, count(length, window, hop), 1, window)
+    torch.testing.assert_close(overlap_add(windows, hop, length), wave, rtol=0, atol=1e-6)
+
+
+@given(framing=framings(), length=st.integers(1, 400))
+def test_weights_sum_to_exactly_one(framing, length):
+    window, hop = framing
+    ones = torch.ones(1, count(length, window, hop), 1, window)
+    assert torch.equal(overlap_add(ones, hop, length), torch.ones(1, 1, length))
+
+
+@given(overlap=st.integers(1, 5000))
+def test_the_fade_and_its_mirror_image_sum_to_exactly_one(overlap):
+    rising = fade_in(overlap)
+    assert torch.equal(rising + rising.flip(0), torch.ones(overlap))
+    assert torch.equal(rising + (1 - rising), torch.ones(overlap))
+    assert bool((rising.diff() >= 0).all())
+
+
+@given(framing=framings(), length=st.integers(0, 400))
+def test_windows_cover_every_sample_and_none_is_superfluous(framing, length):
+    window, hop = framing
+    steps = count(length, window, hop)
+    assert (steps - 1) * hop + window >= length
+    assert steps == 1 or (steps - 2) * hop + window < length
