@@ -25,11 +25,11 @@ def band_edges(
     edges, start = [], 0
     tops = [top for top, _ in layout]
     if tops != sorted(set(tops)) or not tops or min(tops) <= 0:
-        raise UserError(f"bands: the upper ends {tops} must be above 0 and rise")
+        raise UserError(f"band_split: the upper ends of the bands {tops} must be above 0 and rise")
     for top, width in layout:
         bins = round(width / hertz)
         if bins < 1:
-            raise UserError(f"bands: a width of {width} Hz is less than one bin of {hertz:.1f} Hz")
+            raise UserError(f"band_split: a band of {width} Hz is less than one bin of {hertz:.1f} Hz")
         while start < freq and start * hertz < top - 1e-6:
             edges.append((start, min(start + bins, freq)))
             start = edges[-1][1]

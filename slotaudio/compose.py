@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from slotaudio.errors import UserError, WrongOptions
+from slotaudio.errors import IncompatibleStages, UserError, WrongOptions
 from slotaudio.pluginmanager import plugin_manager
 from slotaudio.registry import FAMILIES
 from slotaudio.schema import fits, readable
@@ -29,10 +29,22 @@ _OFFERED_BY = {
 }
 
 
-def threaded_into(family: str) -> frozenset[str]:
-    """Return the parameters that a stage gets from the model and the stages before it."""
+def offers(family: str, stage: Any) -> dict[str, Any]:
+    """Return what a built stage offers to the constructors of later ones.
+
+    Its dimensions, by their fixed names, and whatever else it lists in an attribute `offers`, such as
+    ``{"skip_dims": (16, 32)}``: a decoder with a parameter of that name gets it. A parameter without a
+    default that nobody offers is the error `IncompatibleStages`.
+    """
+    dimensions = {name: getattr(stage, _attribute(name), None) for name in _OFFERED_BY.get(family, ())}
+    return {**dimensions, **getattr(stage, "offers", {})}
+
+
+def threaded_into(family: str, stages: Mapping[str, Any]) -> frozenset[str]:
+    """Return the parameters that a stage gets from the model and from those of `stages` that come before it."""
     before = STAGES[: STAGES.index(family)]
-    return frozenset(("slots", "window") if before else ()).union(*(_OFFERED_BY.get(stage, ()) for stage in before))
+    offered = (offers(name, stages[name]) for name in before if stages.get(name) is not None)
+    return frozenset(("slots", "window") if before else ()).union(*offered)
 
 
 def build(family: str, spec: Like, /, **offered: Any) -> Any:
@@ -48,6 +60,7 @@ def build(family: str, spec: Like, /, **offered: Any) -> Any:
         UserError: there is no such family.
         UnknownComponent, AmbiguousComponent: see `slotaudio.registry.Registry.offer`.
         WrongOptions: the constructor does not take these options; shows its signature.
+        IncompatibleStages: a stage needs what no stage before it offers.
     """
     spec = Spec.of(spec)
     if family not in FAMILIES:
@@ -64,6 +77,7 @@ def check_options(
 
     Raises:
         WrongOptions: names the component, what is wrong and the whole signature.
+        IncompatibleStages: it is a stage, and parameters are neither offered nor set.
     """
     signature = inspect.signature(factory)
     threaded = {
@@ -75,6 +89,13 @@ def check_options(
     try:
         signature.bind(**options)
     except TypeError as error:
+        missing = [name for name in _needed(signature) if name not in options]
+        if offered and family in STAGES and missing and set(options) <= set(signature.parameters):
+            known = ", ".join(sorted(name for name, value in offered.items() if value is not None))
+            raise IncompatibleStages(
+                f"{family} {spec.name!r} needs {', '.join(missing)}, which its options do not set and the stages "
+                f"before it do not offer (they offer {known}). It takes {_readable(signature)}"
+            ) from None
         raise WrongOptions(f"{family} {spec.name!r}: {error}. It takes {_readable(signature)}") from None
     for key, value in spec.options.items():
         annotation = signature.parameters[key].annotation if key in signature.parameters else Any
@@ -82,6 +103,32 @@ def check_options(
             wrong = f"{key} = {value!r} is not {readable(annotation)}"
             raise WrongOptions(f"{family} {spec.name!r}: {wrong}. It takes {_readable(signature)}")
     return options
+
+
+def check_stages(family: str, name: str, stages: Mapping[str, Any], specs: Mapping[str, Spec]) -> None:
+    """Check what a component asks of the stages before it, before it is built.
+
+    A class says so in an attribute: ``requires = {"frontend": ("compress", "expand")}`` asks for a frontend that
+    has these attributes, and has them neither None nor False.
+
+    Raises:
+        IncompatibleStages: names both components and what is missing.
+    """
+    for other, attributes in getattr(FAMILIES[family][name], "requires", {}).items():
+        missing = [attribute for attribute in attributes if not getattr(stages.get(other), attribute, None)]
+        if missing:
+            found = f"{other} {specs[other].name!r} has not" if other in specs else "there is none"
+            raise IncompatibleStages(
+                f"{family} {name!r} needs a {other} that has {' and '.join(missing)}; {found}. "
+                f"Choose another {other} or another {family}"
+            )
+
+
+def _needed(signature: inspect.Signature) -> list[str]:
+    """The parameters without a default."""
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    parameters = signature.parameters.values()
+    return [p.name for p in parameters if p.default is inspect.Parameter.empty and p.kind not in variadic]
 
 
 def _readable(signature: inspect.Signature) -> str:
@@ -113,6 +160,10 @@ def compose(
     Returns:
         A `slotaudio.SlotModel`, randomly initialised.
 
+    Raises:
+        IncompatibleStages: two stages do not fit together, which is said before anything is computed.
+        UserError: see `build`.
+
     Example:
         >>> from slotaudio import Spec, compose
         >>> model = compose(encoder=Spec("resnet", depth=18, width=16),
@@ -131,14 +182,15 @@ def compose(
     }
     offered: dict[str, Any] = {}
     parts: dict[str, Any] = {}
+    specs: dict[str, Spec] = {}
     for family, like in chosen.items():
         if like is None:
             continue
-        parts[family] = part = build(family, like, **offered)
+        specs[family] = Spec.of(like)
+        check_stages(family, specs[family].name, parts, specs)
+        parts[family] = build(family, like, **offered)
         # not before the frontend, whose own `window` is that of the transform
-        offered |= {"slots": slots, "window": window}
-        offered |= {name: getattr(part, _attribute(name), None) for name in _OFFERED_BY.get(family, ())}
-    specs = {family: Spec.of(like) for family, like in chosen.items() if like is not None}
+        offered |= {"slots": slots, "window": window, **offers(family, parts[family])}
     return SlotModel(**parts, specs=specs, slots=slots, window=window, mask=mask or "wiener")
 
 

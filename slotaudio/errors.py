@@ -25,6 +25,10 @@ class WrongOptions(UserError, TypeError):
     """A component was given options that its constructor does not take."""
 
 
+class IncompatibleStages(WrongOptions):
+    """A stage needs what the stages before it do not offer."""
+
+
 class AudioFileError(UserError):
     """An audio file cannot be read, written or used."""
 

@@ -143,7 +143,7 @@ def _config(model: SlotModel) -> dict[str, Any]:
             continue
         offer = FAMILIES[family].offer(spec.name)
         origin = offer.distribution
-        options = {**_defaults(offer), **spec.to_dict()}
+        options = {**_defaults(offer, model), **spec.to_dict()}
         options.pop("name")
         components[family] = {
             "name": spec.name,
@@ -171,9 +171,9 @@ def _config(model: SlotModel) -> dict[str, Any]:
     return config
 
 
-def _defaults(offer: Offer) -> dict[str, Any]:
+def _defaults(offer: Offer, model: SlotModel) -> dict[str, Any]:
     """The defaults of today's signature: a later version may have others, a saved model keeps these."""
-    threaded = threaded_into(offer.family)
+    threaded = threaded_into(offer.family, {family: getattr(model, family) for family in STAGES})
     parameters = inspect.signature(offer.load()).parameters.values()
     plain = (bool, int, float, str, list, tuple, type(None))
     return {

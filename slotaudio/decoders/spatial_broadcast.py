@@ -1,7 +1,7 @@
 """AudioSlots' decoder: broadcast each slot over frequency and time, and map every cell by one network."""
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
 
 import torch
 from einops import rearrange
@@ -49,6 +49,7 @@ class SpatialBroadcast(nn.Module):
         UserError: unknown `code` or `output`, sizes below 1.
     """
 
+    requires: ClassVar[Mapping[str, tuple[str, ...]]] = {"frontend": ("compress", "expand")}
     projection: Tensor
 
     def __init__(

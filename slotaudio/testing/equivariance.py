@@ -67,7 +67,7 @@ def difference(found: Tensor, expected: Tensor) -> float:
         return float("inf")
     if found.numel() == 0 or torch.equal(found, expected):
         return 0.0
-    gap = (found - expected).abs().max() / expected.abs().max().clamp_min(1)
+    gap = (found - expected).detach().abs().max() / expected.abs().max().clamp_min(1)
     return float(gap) if torch.isfinite(gap) else float("inf")
 
 

@@ -67,7 +67,7 @@ class ObjectiveConformance(ComponentConformance):
             self.require(isinstance(losses, dict) and "loss" in losses, 'returns no dictionary with a "loss"')
             for name, value in losses.items():
                 self.require(isinstance(value, Tensor) and value.ndim == 0, f"returns {name} that is no scalar tensor")
-                self.require(bool(value.isfinite()), f"returns {name} = {float(value)}")
+                self.require(bool(value.isfinite()), f"returns {name} = {value.detach().item()}")
             self.require(losses["loss"].requires_grad, "returns a loss that nothing can be learned from")
 
         for_all(check, self.examples)
@@ -161,7 +161,7 @@ class ObjectiveConformance(ComponentConformance):
         self.require(same, "writes to the batch")
 
     def _loss(self, objective: Any, model: Any, batch: Batch) -> float:
-        return float(objective(model, batch)["loss"])
+        return float(objective(model, batch)["loss"].detach())
 
 
 @functools.cache

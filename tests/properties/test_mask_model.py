@@ -76,7 +76,7 @@ def test_masks_do_not_depend_on_the_level() -> None:
 
 
 def test_an_encoder_without_a_grid_is_refused() -> None:
-    with pytest.raises(UserError, match="'bands'"):
+    with pytest.raises(UserError, match="decoder 'mask' needs bands"):
         compose("stft", Spec("resnet", depth=18, width=8), Spec("transformer", layers=1), "mask")
 
 
