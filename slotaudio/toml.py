@@ -71,7 +71,7 @@ def _section(name: str, table: Mapping[str, Any] | None) -> str:
 
 
 def _key(key: str) -> str:
-    return key if key.replace("-", "").replace("_", "").isalnum() and key.isascii() else json.dumps(key)
+    return key if key.isascii() and key.replace("-", "").replace("_", "").isalnum() else _quoted(key)
 
 
 def _text(value: Any) -> str:
@@ -80,8 +80,13 @@ def _text(value: Any) -> str:
         return "{" + inner + "}"
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(map(_text, value)) + "]"
-    if isinstance(value, float):
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (int, float)):
         return repr(value)  # inf, nan and exponents are spelt as in Python
-    return json.dumps(str(value) if not isinstance(value, (bool, int)) else value, ensure_ascii=False).replace(
-        "\x7f", "\\u007f"
-    )
+    return _quoted(str(value))
+
+
+def _quoted(text: str) -> str:
+    """JSON's escapes are TOML's, except that JSON leaves DEL as it is."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

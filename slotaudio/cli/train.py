@@ -1,5 +1,6 @@
 """`slotaudio train` and `slotaudio recipes`."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +28,9 @@ def train(
 
     loaded = load_recipe(recipe, changes or ())
     folder = output or Path("runs") / loaded.name
+    if resume and (folder / "last.ckpt").exists() and (folder / "recipe.toml").exists():
+        # the run's own recipe: what was changed by --set when it was started holds until it is changed again
+        loaded = replace(load_recipe(folder / "recipe.toml", changes or ()), name=loaded.name)
     try:
         from slotaudio.training.run import train as run
     except ModuleNotFoundError as error:

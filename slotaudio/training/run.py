@@ -4,6 +4,7 @@ import logging
 import shlex
 import sys
 import warnings
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch.utils.data import DataLoader, IterableDataset
 
 from slotaudio.data.batches import collate
-from slotaudio.errors import SlotaudioError
+from slotaudio.data.folder import FolderMixtures
+from slotaudio.errors import DataError, SlotaudioError
 from slotaudio.model import SlotModel
 from slotaudio.pretrained import save_pretrained
 from slotaudio.recipe import Recipe
@@ -77,7 +79,8 @@ def train(recipe: Recipe, folder: str | Path, resume: bool = False, force: bool 
         seed=options.seed,
         workers=options.workers,
     )
-    _rehearse(model, objective, [training] if validation is None else [training, validation])
+    _rehearse(model, objective, {"train": training, "validation": validation})
+    _warn_of_shared_speakers(training, validation)
     place.prepare()
     for change in place.changes:
         print(f"resuming with a change: {change}", file=sys.stderr)
@@ -145,13 +148,28 @@ def _fit(recipe: Recipe, place: RunFolder, module: Training, batches: Batches, v
     )
 
 
-def _rehearse(model: SlotModel, objective: Any, datasets: list[Any]) -> None:
+def _rehearse(model: SlotModel, objective: Any, datasets: Mapping[str, Any]) -> None:
     """Take one mixture of each data set through the objective: what does not fit shows now, not after a night."""
     model.eval()
     with torch.no_grad():
-        for dataset in datasets:
-            objective(model, collate([next(iter(dataset)) if isinstance(dataset, IterableDataset) else dataset[0]]))
+        for name, dataset in datasets.items():
+            if isinstance(dataset, Sized) and len(dataset) == 0:
+                raise DataError(f"data.{name} holds no mixtures")
+            if dataset is not None:
+                objective(model, collate([next(iter(dataset)) if isinstance(dataset, IterableDataset) else dataset[0]]))
     model.train()
+
+
+def _warn_of_shared_speakers(training: Any, validation: Any) -> None:
+    if not (isinstance(training, FolderMixtures) and isinstance(validation, FolderMixtures)):
+        return
+    shared = set(training.folder.speakers) & set(validation.folder.speakers)
+    if shared and training.folder.path.resolve() == validation.folder.path.resolve():
+        print(
+            f"slotaudio: warning: {len(shared)} speakers are in training and in validation, whose figures will flatter; "
+            "data.train.split=train and data.validation.split=validation keep them apart",
+            file=sys.stderr,
+        )
 
 
 def _loggers(place: RunFolder) -> list[Any]:
@@ -171,6 +189,7 @@ def _quiet() -> None:
         ".*Experiment logs directory .* exists and is not empty.*",
         ".*is smaller than the logging interval.*",
         ".*GPU available but not used.*",
+        ".*but have no `val_dataloader`.*",
         ".*isinstance.treespec, LeafSpec.*",
     ):
         warnings.filterwarnings("ignore", message=message)

@@ -34,10 +34,14 @@ class Stopping(lightning.Callback):
         """``"SIGTERM"``, ``"SIGINT"`` or ``"time"``; None for a run that nobody stopped."""
         self._previous: dict[signal.Signals, Any] = {}
 
+    def setup(self, trainer: lightning.Trainer, module: lightning.LightningModule, stage: str) -> None:
+        self._previous = {number: signal.getsignal(number) for number in _SIGNALS}
+
     def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         self._started = time.monotonic()
         if threading.current_thread() is threading.main_thread():  # only there can signals be caught
-            self._previous = {number: signal.signal(number, self._signalled) for number in _SIGNALS}
+            for number in _SIGNALS:  # after Lightning, which would end the run without a checkpoint
+                signal.signal(number, self._signalled)
 
     def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
         if self.minutes and time.monotonic() - self._started > 60 * self.minutes:
@@ -47,9 +51,9 @@ class Stopping(lightning.Callback):
         trainer.should_stop = self.reason is not None or trainer.global_step >= self.steps
 
     def teardown(self, trainer: lightning.Trainer, module: lightning.LightningModule, stage: str) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-        self._previous = {}
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in self._previous.items():
+                signal.signal(number, handler)
 
     def _signalled(self, number: int, frame: Any) -> None:
         if self.reason is not None:

@@ -18,7 +18,7 @@ def slotaudio(*arguments, **environment):
         capture_output=True,
         text=True,
         env={**os.environ, "COLUMNS": "200", **environment},
-        timeout=120,
+        timeout=300,
         check=False,
     )
 

@@ -1,69 +1,95 @@
-"""Batches of unequal items, and the data set that needs no files."""
+"""The sequence of training batches: its order, and that it can be entered anywhere."""
+
+from itertools import count, islice
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.utils.data import Dataset, IterableDataset
 
-from slotaudio.compose import build
-from slotaudio.data.batches import collate, loader
-from slotaudio.data.mixing import PEAK
-from slotaudio.data.synthetic import SyntheticMixtures
 from slotaudio.errors import DataError
+from slotaudio.training.data import Batches
 
 
-def test_shorter_items_and_fewer_sources_are_padded_with_silence():
-    items = [
-        (sources.sum(0), sources, {"id": str(n)})
-        for n, sources in enumerate([torch.ones(1, 1, 3), torch.ones(3, 1, 5)])
-    ]
-    batch = collate(items)
-    assert batch.mixture.shape == (2, 1, 5)
-    assert batch.sources.shape == (2, 3, 1, 5)
-    assert torch.equal(batch.mixture, batch.sources.sum(1))
-    assert batch.sources[0].sum() == 3
-    assert [metadata["id"] for metadata in batch.metadata] == ["0", "1"]
+def item(epoch, index):
+    wave = torch.full((1, 4), float(index))
+    return wave, wave[None], {"id": (epoch, index)}
 
 
-def test_batches_that_cannot_be_are_refused():
-    with pytest.raises(DataError, match="at least one item"):
-        collate([])
-    mono, stereo = torch.ones(2, 1, 4), torch.ones(2, 2, 4)
-    with pytest.raises(DataError, match=r"\[1, 2\] channels"):
-        collate([(mono.sum(0), mono, {}), (stereo.sum(0), stereo, {})])
+class Drawn(Dataset):
+    """Items that say which they are."""
+
+    def __init__(self, size):
+        self.size = size
+        self.epoch = 0
+
+    def __len__(self):
+        return self.size
+
+    def __getitem__(self, index):
+        return item(self.epoch, index)
+
+    def set_epoch(self, epoch):
+        self.epoch = epoch
 
 
-@pytest.mark.parametrize("kind", ["talker", "burst"])
-def test_synthetic_mixtures_meet_the_contract(kind):
-    dataset = build("dataset", {"name": "synthetic", "seconds": 0.5, "sources": 3, "size": 4, "kinds": [kind]})
-    for mixture, sources, metadata in dataset:
-        assert mixture.dtype == torch.float32
-        assert sources.shape == (3, 1, 8000)
-        assert torch.equal(mixture, sources.sum(0))
-        assert 0.001 < mixture.abs().max() <= PEAK + 1e-6
-        assert metadata["speakers"] == (kind,) * 3
-    assert len(dataset) == 4
+class Streamed(IterableDataset):
+    def __init__(self, size):
+        self.size = size
+        self.epoch = 0
+
+    def __iter__(self):
+        return (item(self.epoch, index) for index in range(self.size))
+
+    def set_epoch(self, epoch):
+        self.epoch = epoch
 
 
-def test_synthetic_silence_and_determinism():
-    dataset = SyntheticMixtures(seconds=0.1, silence=0.5, size=40)
-    silent = [int((sources.abs().amax(dim=(1, 2)) == 0).sum()) for _, sources, _ in dataset]
-    assert 8 < sum(silent) < 32
-    assert [2 - metadata["active"] for _, _, metadata in dataset] == silent
-    again = SyntheticMixtures(seconds=0.1, silence=0.5, size=40)
-    assert all(torch.equal(a[1], b[1]) for a, b in zip(dataset, again, strict=True))
-    again.set_epoch(1)
-    assert not torch.equal(dataset[0][1], again[0][1])
+def ids(batches):
+    return [[metadata["id"] for metadata in batch.metadata] for batch in batches]
 
 
-def test_synthetic_through_workers():
-    dataset = SyntheticMixtures(seconds=0.1, size=6)
-    alone, workers = ([batch.mixture for batch in loader(dataset, 4, workers=n)] for n in (0, 1))
-    assert all(torch.equal(a, b) for a, b in zip(alone, workers, strict=True))
-    assert len(list(loader(dataset, 4, drop_last=True))) == 1
-
-
-@pytest.mark.parametrize(
-    "options", [{"seconds": 0.0}, {"sources": 0}, {"seed": -1}, {"kinds": ["choir"]}, {"kinds": []}, {"silence": 2.0}]
+@given(
+    kind=st.sampled_from([Drawn, Streamed]),
+    size=st.integers(3, 11),
+    batch_size=st.integers(1, 3),
+    start=st.integers(0, 12),
+    seed=st.integers(0, 3),
 )
-def test_synthetic_options_out_of_range(options):
-    with pytest.raises(DataError, match="synthetic"):
-        SyntheticMixtures(**options)
+def test_a_run_can_be_entered_anywhere(kind, size, batch_size, start, seed):
+    whole = ids(Batches(kind(size), batch_size, 0, 12, seed))
+    assert ids(Batches(kind(size), batch_size, start, 12, seed)) == whole[start:]
+    assert [len(batch) for batch in whole] == [batch_size] * 12
+    per_epoch = size // batch_size
+    for number, epoch in zip(range(0, 12, per_epoch), count(), strict=False):
+        seen = [which for batch in whole[number : number + per_epoch] for which in batch]
+        assert len(set(seen)) == len(seen)
+        assert {which[0] for which in seen} == {epoch}
+
+
+def test_the_order_depends_on_seed_and_epoch():
+    orders = [
+        tuple(index for batch in ids(Batches(Drawn(30), 10, 0, 6, seed)) for _, index in batch) for seed in (0, 1)
+    ]
+    halves = {half for order in orders for half in (order[:30], order[30:])}
+    assert len(halves) == 4
+    assert all(sorted(half) == list(range(30)) for half in halves)
+
+
+def test_worker_processes_make_the_same_batches():
+    alone, helped = (ids(Batches(Drawn(8), 4, 1, 6, seed=0, workers=workers)) for workers in (0, 2))
+    assert alone == helped
+
+
+def test_the_length_is_that_of_the_whole_run():
+    assert len(Batches(Drawn(8), 4, start=3, stop=10, seed=0)) == 10
+
+
+def test_epochs_smaller_than_a_batch_are_an_error():
+    with pytest.raises(
+        DataError, match=r"an epoch of 3 mixtures is smaller than a batch of 4; set a larger data.train"
+    ):
+        Batches(Drawn(3), 4, 0, 10, seed=0)
+    with pytest.raises(DataError, match="less than one batch of 4"):
+        list(islice(Batches(Streamed(3), 4, 0, 10, seed=0), 1))

@@ -1,0 +1,298 @@
+"""Training: exact resume, what is saved when, and what happens when something goes wrong."""
+
+import csv
+import errno
+import json
+import os
+import signal
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from slotaudio.errors import SlotaudioError, UserError
+from slotaudio.objectives.supervised import Supervised
+from slotaudio.pretrained import from_pretrained
+from slotaudio.recipe import load_recipe
+from slotaudio.registry import objectives
+from slotaudio.training.checkpoints import AtomicFiles
+from slotaudio.training.module import TrainingDiverged, rate_factor
+from slotaudio.training.options import TrainOptions
+from slotaudio.training.run import train
+
+RECIPE = """
+objective = "scripted"
+model.window = 0.125
+
+[encoder]
+name = "resnet"
+depth = 10
+width = 2
+
+[bottleneck]
+name = "transformer"
+slot_dim = 8
+layers = 1
+heads = 2
+qkv_dim = 8
+mlp_dim = 8
+
+[decoder]
+name = "spatial_broadcast"
+hidden = 8
+layers = 1
+patch = [8, 8]
+
+[data.train]
+name = "synthetic"
+size = 10
+
+[data.validation]
+name = "synthetic"
+size = 2
+seconds = 0.5
+seed = 5
+fixed = true
+
+[train]
+steps = 6
+batch_size = 2
+warmup_steps = 2
+learning_rate = 1e-2
+validate_every = 3
+checkpoint_every = 2
+log_every = 1
+"""
+
+
+class Script:
+    """What is to happen in which training batch of a session."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.events = {}
+        self.batch = 0
+        (folder / "tiny.toml").write_text(RECIPE)
+
+    def train(self, name, *overrides, events=None, **options):
+        self.events, self.batch = events or {}, 0
+        return train(load_recipe(self.folder / "tiny.toml", overrides), self.folder / name, **options)
+
+    def log(self, name):
+        """Every figure that does not measure time, by step."""
+        found = {}
+        for path in sorted((self.folder / name).glob("logs/*/metrics.csv")):
+            with open(path, newline="") as file:
+                for row in csv.DictReader(file):
+                    figures = {key: value for key, value in row.items() if value and key != "train/audio_per_second"}
+                    found.setdefault(row["step"], {}).update(figures)
+        return found
+
+    def weights(self, name):
+        return torch.load(self.folder / name, weights_only=True)["state_dict"]
+
+
+@pytest.fixture
+def script(tmp_path):
+    playing = Script(tmp_path)
+
+    @objectives.register("scripted")
+    class Scripted:
+        def __init__(self):
+            self.supervised = Supervised()
+
+        def __call__(self, model, batch):
+            losses = self.supervised(model, batch)
+            if torch.is_grad_enabled():
+                playing.batch += 1
+                losses = playing.events.get(playing.batch, lambda losses: losses)(losses)
+            return losses
+
+    return playing
+
+
+def same(first, second):
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def terminate(losses):
+    os.kill(os.getpid(), signal.SIGTERM)
+    return losses
+
+
+def crash(losses):
+    raise ZeroDivisionError
+
+
+def spoil(losses):
+    return {"loss": losses["loss"] * torch.nan}
+
+
+@pytest.mark.parametrize("options", [[], ["train.ema=0.5", "train.accumulate=2"]], ids=["plain", "ema-accumulate"])
+def test_a_stopped_run_continues_as_if_nothing_had_happened(script, options):
+    batches = 2 if options else 1  # of a step
+    whole = script.train("whole", *options)
+    assert (whole.step, whole.stopped_by, whole.metric) == (6, None, "validation/si_sdr_i")
+
+    stopped = script.train("parts", *options, events={4 * batches: terminate})
+    assert (stopped.step, stopped.stopped_by) == (4, "SIGTERM")
+    resumed = script.train("parts", *options, resume=True)
+    assert (resumed.step, resumed.score, resumed.score_step) == (6, whole.score, whole.score_step)
+    assert script.log("parts") == script.log("whole")
+    assert same(script.weights("parts/last.ckpt"), script.weights("whole/last.ckpt"))
+    assert same(script.weights("parts/best.ckpt"), script.weights("whole/best.ckpt"))
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_a_crashed_run_continues_from_its_last_checkpoint(script):
+    script.train("whole")
+    with pytest.raises(ZeroDivisionError):
+        script.train("parts", events={6: crash})
+    assert torch.load(script.folder / "parts/last.ckpt", weights_only=True)["global_step"] == 4
+    script.train("parts", resume=True)
+    assert script.log("parts") == script.log("whole")
+    assert same(script.weights("parts/last.ckpt"), script.weights("whole/last.ckpt"))
+
+
+def test_resuming_before_the_first_checkpoint_starts_and_after_the_last_step_stays(script):
+    first = script.train("run", "train.steps=2", resume=True)
+    before = script.weights("run/last.ckpt")
+    again = script.train("run", "train.steps=2", resume=True)
+    assert (first.step, again.step, again.score) == (2, 2, first.score)
+    assert same(script.weights("run/last.ckpt"), before)
+
+
+def test_a_time_limit_stops_between_steps(script):
+    done = script.train("run", "train.max_minutes=1e-9")
+    assert (done.step, done.stopped_by) == (1, "time")
+    assert (script.folder / "run/last.ckpt").exists()
+    assert from_pretrained(done.model).slots == 2  # even without a validation there is a model
+
+
+def test_the_last_step_is_validated_and_the_best_model_exported(script):
+    done = script.train("run", "train.steps=4", "train.ema=0.5")
+    log = script.log("run")
+    assert [step for step, figures in log.items() if "validation/si_sdr_i" in figures] == ["2", "3"]
+    scores = {int(step) + 1: float(f["validation/si_sdr_i"]) for step, f in log.items() if "validation/si_sdr_i" in f}
+    assert done.score_step == max(scores, key=scores.get)
+    assert done.score == pytest.approx(scores[done.score_step])
+    model = from_pretrained(done.model)
+    best = script.weights("run/best.ckpt")  # with a moving average, that is what `state_dict` holds
+    assert same({f"model.{name}": value for name, value in model.state_dict().items()}, best)
+    text = (done.model / "README.md").read_text()
+    assert "moving average of the weights, decay 0.5" in text
+    assert f"SI-SDRi on the validation mixtures: {done.score:.2f} dB" in text
+    assert 'objective = "scripted"' in text
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_names_the_batch(script):
+    with pytest.raises(TrainingDiverged) as caught:
+        script.train("run", events={4: spoil})
+    report = script.folder / "run/diverged-step-3.json"
+    assert str(caught.value).startswith(f"the loss is nan at step 3; the batch's utterances are in {report}.")
+    told = json.loads(report.read_text())
+    assert told["step"] == 3
+    assert [item["id"].rpartition("-")[0] for item in told["batch"]] == ["synthetic-0-0"] * 2
+    assert torch.load(script.folder / "run/last.ckpt", weights_only=True)["global_step"] == 2
+    assert script.train("run", resume=True).step == 6
+
+
+def test_a_gradient_that_is_no_number_stops_the_run(script):
+    def explode(losses):
+        # the derivative of the root at zero is infinite, while its value is not
+        return {"loss": losses["loss"] + (losses["loss"] - losses["loss"]).sqrt()}
+
+    with pytest.raises(TrainingDiverged, match="the gradient's norm is nan at step 1"):
+        script.train("run", events={2: explode})
+
+
+def test_a_full_disk_keeps_the_checkpoint_before(script, monkeypatch, capsys):
+    real = torch.save
+
+    def full(content, file):
+        real(content, file)
+        if content["global_step"] > 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(
+        SlotaudioError, match=r"checkpoint of step 6 was not saved to .*No space left .* step 2 is kept"
+    ):
+        script.train("run")
+    assert "the checkpoint of step 4 was not saved" in capsys.readouterr().err
+    monkeypatch.undo()
+    assert torch.load(script.folder / "run/last.ckpt", weights_only=True)["global_step"] == 2
+    assert not list(script.folder.glob("run/*.partial"))
+
+
+def test_checkpoints_are_never_unpickled(tmp_path):
+    path = tmp_path / "evil.ckpt"
+    torch.save({"x": TrainOptions()}, path)
+    with pytest.raises(Exception, match="weights_only|WeightsUnpickler"):
+        AtomicFiles().load_checkpoint(path)
+
+
+def test_folders_that_cannot_be_used_are_refused_before_anything_is_computed(script):
+    script.train("run", "train.steps=1")
+    kept = script.weights("run/last.ckpt")
+    with pytest.raises(UserError, match="holds a run already: --resume goes on with it, --force starts anew"):
+        script.train("run")
+    with pytest.raises(UserError, match=r"with another model:\n  encoder.width: 2 in the checkpoint, 4 now"):
+        script.train("run", "encoder.width=4", resume=True)
+    with pytest.raises(UserError, match="is a file; -o takes a folder"):
+        script.train("tiny.toml")
+    with pytest.raises(UserError, match="cannot be written"):
+        script.train("tiny.toml/run")
+    assert script.batch == 0
+    assert same(script.weights("run/last.ckpt"), kept)
+    with pytest.raises(UserError, match=r"last.ckpt cannot be resumed from"):
+        (script.folder / "run/last.ckpt").write_bytes(b"PK\x03\x04 cut short")
+        script.train("run", resume=True)
+    torch.save({"slotaudio": {"format": 99, "version": "9.9"}}, script.folder / "run/last.ckpt")
+    with pytest.raises(UserError, match="was written by slotaudio 9.9 in format 99"):
+        script.train("run", resume=True)
+    assert script.train("run", "train.steps=1", force=True).step == 1
+
+
+def test_what_does_not_fit_shows_before_a_folder_is_made(script):
+    with pytest.raises(UserError):
+        script.train("run", "data.train.sources=3")
+    with pytest.raises(UserError, match="an epoch of 10 mixtures is smaller than a batch of 64"):
+        script.train("run", "train.batch_size=64")
+    assert not (script.folder / "run").exists()
+
+
+def test_changes_of_a_resumed_run_are_told(script, capsys):
+    script.train("run", "train.steps=1")
+    script.train("run", "train.steps=2", resume=True)
+    assert "resuming with a change: train.steps: 1 in the checkpoint, 2 now" in capsys.readouterr().err
+
+
+def test_pictures_and_sound_are_logged(script):
+    script.train("run", "train.steps=3")
+    events = EventAccumulator(str(script.folder / "run/tensorboard"))
+    events.Reload()
+    assert events.Tags()["images"] == ["validation"]
+    sounds = {"mixture", "source 1", "source 2", "estimate 1", "estimate 2"}
+    assert set(events.Tags()["audio"]) == {f"validation/{name}" for name in sounds}
+    assert {"train/loss", "train/audio_per_second", "validation/si_sdr_i"} <= set(events.Tags()["scalars"])
+
+
+def test_bf16_and_fp32_lose_alike(script):
+    script.train("fp32", "train.steps=2")
+    script.train("bf16", "train.steps=2", "train.precision=bf16")
+    full, half = ([float(figures["train/loss"]) for figures in script.log(name).values()] for name in ("fp32", "bf16"))
+    assert half == pytest.approx(full, rel=0.02)
+    assert half != full
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "linear", "constant"])
+def test_learning_rates_rise_and_fall(schedule):
+    options = TrainOptions(steps=100, warmup_steps=10, schedule=schedule)
+    rates = [rate_factor(step, options) for step in range(100)]
+    assert rates[0] > 0
+    assert rates[9] == rates[10] == 1
+    assert rates[:10] == sorted(rates[:10])
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[99] == (1 if schedule == "constant" else pytest.approx(0, abs=0.02))
+    assert rate_factor(55, options) == pytest.approx(1 if schedule == "constant" else 0.5)
