@@ -167,7 +167,7 @@ def _rows(
     models: Sequence[str],
     autoencoder: str,
     *,
-    joinings: Sequence[Any],
+    joinings: Sequence[str],
     masks: Sequence[str],
     oracle: Sequence[str],
     windows: Sequence[float],

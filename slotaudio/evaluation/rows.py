@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
@@ -16,7 +15,8 @@ from slotaudio.separation.separator import Separator
 from slotaudio.spec import Spec
 from slotaudio.types import Matcher
 
-Joining = Literal["blind", "given", "reference"]
+JOININGS = ("blind", "given", "reference")
+"""Ways to join windows, see `Row`."""
 
 MASKS = {"ibm": Spec("binary"), "irm": Spec("wiener", exponent=1.0), "wiener": Spec("wiener")}
 """Masks by their names in the literature: ideal binary, ideal ratio (of magnitudes), Wiener (of powers)."""
@@ -35,7 +35,7 @@ class Row:
     mask: str
     window: float
     """Seconds; infinite for a model without one."""
-    joining: Joining
+    joining: str
     separator: Callable[[Float[Tensor, "batch sources channels time"]], Separator]
     """Makes or returns the separator; only informed systems look at the sources."""
     matcher: Matcher | None = None
@@ -51,7 +51,7 @@ class Row:
         return separator(mixture, reference=reference).sources
 
 
-def model_rows(model: SlotModel, masks: Sequence[str] = (), joinings: Sequence[Joining] = ("blind",)) -> list[Row]:
+def model_rows(model: SlotModel, masks: Sequence[str] = (), joinings: Sequence[str] = ("blind",)) -> list[Row]:
     """Return the rows of a model: with its own mask, or each of `masks` where its decoder leaves the choice.
 
     Raises:
@@ -73,7 +73,7 @@ def informed_rows(
     frontend: Spec,
     window: float,
     masks: Sequence[str],
-    joinings: Sequence[Joining] = ("blind",),
+    joinings: Sequence[str] = ("blind",),
     autoencoder: SlotModel | None = None,
     seed: int = 1,
 ) -> list[Row]:
@@ -90,7 +90,7 @@ def informed_rows(
     recall = None if autoencoder is None else recall_by(autoencoder)
     system = "oracle" if autoencoder is None else "autoencoder"
 
-    def row(mask: str, joining: Joining) -> Row:
+    def row(mask: str, joining: str) -> Row:
         spec = mask_spec(mask)
         _check(joining)
         shuffle = torch.Generator().manual_seed(seed)
@@ -144,11 +144,11 @@ def gives_magnitudes(model: SlotModel) -> bool:
 
 
 def _check(joining: str) -> None:
-    if joining not in get_args(Joining):
-        raise UserError(f"joining {joining!r} is not known; choose one of {', '.join(get_args(Joining))}")
+    if joining not in JOININGS:
+        raise UserError(f"joining {joining!r} is not known; choose one of {', '.join(JOININGS)}")
 
 
-def _separator(model: SlotModel, joining: Joining, mask: Spec) -> Separator:
+def _separator(model: SlotModel, joining: str, mask: Spec) -> Separator:
     _check(joining)
     if joining == "reference":
         return Separator(model, overlap=0.0, consistent=False, mask=mask)

@@ -29,7 +29,7 @@ def test_table_and_files(tmp_path):
         [sys.executable, "-m", "slotaudio", *arguments],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )

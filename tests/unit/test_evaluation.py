@@ -25,7 +25,7 @@ STFT = Spec("stft")
 
 @pytest.fixture(scope="module")
 def speech():
-    return FolderMixtures(bundled.speech("dev"), seconds=3.0, size=3, fixed=True)
+    return FolderMixtures(bundled.speech("dev"), seconds=2.0, size=2, fixed=True)
 
 
 def means(rows, dataset, metric="si_snr_i"):
