@@ -60,7 +60,7 @@ def spectrogram(
 
 def attention_map(
     observations: Sequence[Observation], window: float, seconds: float
-) -> Float[Tensor, "slots freq time"] | None:
+) -> Float[Tensor, "slots rows columns"] | None:
     """Lay the attention of all windows over one another in time; None if the model has none to show.
 
     Args:
@@ -94,7 +94,7 @@ def attention_map(
 
 
 def attention_overlay(
-    axes: Axes, attention: Float[Tensor, "freq time"], colour: str, seconds: float, top: float
+    axes: Axes, attention: Float[Tensor, "rows columns"], colour: str, seconds: float, top: float
 ) -> None:
     """Lay a slot's attention in its colour over a picture that reaches from 0 to `top` kHz."""
     strength = (attention / attention.flatten().quantile(0.99).clamp_min(1e-9)).clamp(0, 1)
@@ -116,7 +116,7 @@ def separation_figure(
     estimates: Float[Tensor, "slots channels time"],
     sample_rate: int,
     references: Float[Tensor, "sources channels time"] | None = None,
-    attention: Float[Tensor, "slots freq time"] | None = None,
+    attention: Float[Tensor, "slots rows columns"] | None = None,
     captions: Sequence[str] = (),
     title: str = "",
 ) -> Figure:

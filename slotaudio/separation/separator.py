@@ -92,7 +92,7 @@ class Separator:
             if threads < 1:
                 raise UserError(f"{threads} threads cannot compute anything; give 1 or more")
             torch.set_num_threads(threads)
-        self.model = (model if device is None else model.to(device)).eval()
+        self.model = _on(device, model).eval()
         self.joining = joining
         self.mask = model.mask if mask is None else Spec.of(mask)
         mask_function(self.mask)  # says now if there is no such mask
@@ -232,3 +232,10 @@ class Separator:
         sources = resample(tensor.cpu(), sample_rate, self.sample_rate)
         sources = torch.nn.functional.pad(sources, (self.framing.lead, 0))
         return ByReference(self._matcher(), sources, self.framing.hop)
+
+
+def _on(device: str | torch.device | None, model: SlotModel) -> SlotModel:
+    try:
+        return model if device is None else model.to(device)
+    except (RuntimeError, AssertionError) as error:  # AssertionError: torch was built without CUDA
+        raise UserError(f"device {str(device)!r} cannot be used here: {str(error).splitlines()[0]}") from None

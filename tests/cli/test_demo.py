@@ -1,0 +1,40 @@
+"""`slotaudio demo`: sounds, a picture and honest figures."""
+
+import re
+import warnings
+
+import numpy as np
+import pytest
+import soundfile
+
+from slotaudio.cli import main
+
+
+def test_the_demo_writes_sounds_and_a_picture_and_prints_the_improvement(tiny_model, tmp_path, capsys):
+    for _ in range(2):  # a second demo replaces the first
+        with pytest.raises(SystemExit) as ended:
+            main(["demo", "-o", str(tmp_path / "demo"), "-m", str(tiny_model)])
+        assert not ended.value.code
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert len(re.findall(r"source \d: SI-SDRi [+-]\d+\.\d dB", out)) == 4
+    assert "Picture: " in out
+    sounds = {path.stem: soundfile.read(path)[0] for path in (tmp_path / "demo").glob("*.wav")}
+    kinds = [f"source{n}_{kind}" for n in (1, 2) for kind in ("separated", "true")]
+    assert sorted(sounds) == sorted(["mixture", *kinds])
+    for kind in ("separated", "true"):
+        total = sum(sounds[f"source{n}_{kind}"] for n in (1, 2))
+        np.testing.assert_allclose(total, sounds["mixture"], atol=3 / 32768)
+    assert (tmp_path / "demo" / "demo.png").stat().st_size > 50_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"), [(["--number", "99"], "there is no mixture 99"), (["-o", "{file}"], "cannot be made")]
+)
+def test_what_the_demo_cannot_do(tiny_model, tmp_path, capsys, arguments, message):
+    (tmp_path / "file").write_text("")
+    arguments = [argument.format(file=tmp_path / "file") for argument in arguments]
+    with warnings.catch_warnings(), pytest.raises(SystemExit) as ended:
+        main(["demo", "-o", str(tmp_path / "demo"), "-m", str(tiny_model), *arguments])
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err

@@ -1,0 +1,219 @@
+"""`slotaudio separate` as a user meets it: what is written, what is said, and what is left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import wave as standard_wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from slotaudio.cli import main
+
+RATE = 16000
+
+
+def recording(path: Path, seconds: float = 1.0, rate: int = RATE, channels: int = 1, **options: str) -> Path:
+    noise = np.random.default_rng(0).standard_normal((round(seconds * rate), channels)) * 0.05
+    soundfile.write(path, noise, rate, **options)
+    return path
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    """Run the command in this process; returns exit code, standard output and standard error."""
+    with pytest.raises(SystemExit) as ended:
+        main(["separate", *map(str, arguments)])
+    return ended.value.code or 0, *capsys.readouterr()
+
+
+def start(*arguments: object, **options: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "slotaudio", "separate", *map(str, arguments)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, **options
+    )
+
+
+@pytest.mark.filterwarnings("ignore:.*mixed down:UserWarning")
+@pytest.mark.parametrize(
+    ("name", "rate", "channels", "options"),
+    [
+        ("a.wav", 16000, 1, {}),
+        ("a.wav", 8000, 2, {"subtype": "PCM_U8"}),
+        ("a.flac", 96000, 1, {}),
+        ("a.ogg", 44100, 2, {}),
+        ("a.mp3", 22050, 1, {}),
+    ],
+)
+def test_outputs_are_playable_and_add_up(tiny_model, tmp_path, capsys, name, rate, channels, options):
+    path = recording(tmp_path / name, 1.3, rate, channels, **options)
+    code, out, _ = run(capsys, path, "-o", tmp_path / "out", "-m", tiny_model)
+    assert code == 0
+    written = [tmp_path / "out" / f"a_slot{slot}.wav" for slot in (1, 2)]
+    assert out.split() == [str(path) for path in written]
+    mixture = soundfile.read(path, always_2d=True)[0].mean(axis=1)
+    sources = [soundfile.read(path)[0] for path in written]
+    for path in written:
+        with standard_wave.open(str(path)) as file:  # the plainest reader there is
+            assert (file.getframerate(), file.getnframes(), file.getsampwidth()) == (rate, len(mixture), 2)
+    np.testing.assert_allclose(sum(sources), mixture, atol=2 / 32768)
+
+
+def test_one_bad_file_does_not_stop_the_others(tiny_model, tmp_path, capsys):
+    good = recording(tmp_path / "good.wav")
+    cut = recording(tmp_path / "cut.flac", 3)
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+    (tmp_path / "empty.wav").write_bytes(b"")
+    (tmp_path / "text.wav").write_text("hello" * 99)
+    spoilt = np.zeros(RATE, "float32")
+    spoilt[700] = np.nan
+    soundfile.write(tmp_path / "nan.wav", spoilt, RATE, subtype="FLOAT")
+    soundfile.write(tmp_path / "none.wav", spoilt[:0], RATE)
+    soundfile.write(tmp_path / "silent.wav", spoilt[:500], RATE)
+    (tmp_path / "folder").mkdir()
+    names = ["missing.wav", "cut.flac", "empty.wav", "text.wav", "nan.wav", "none.wav", "folder", "silent.wav"]
+    with pytest.warns(UserWarning, match=r"silent\.wav is silent, and so are its sources"):
+        code, out, err = run(
+            capsys, *(tmp_path / name for name in names), good, "-o", tmp_path / "out", "-m", tiny_model
+        )
+    assert code == 2
+    assert len(out.split()) == 4
+    lines = err.splitlines()
+    assert len(lines) == 7
+    assert all(line.startswith("slotaudio: error: ") and name in line for line, name in zip(lines, names, strict=False))
+    for line, message in zip(
+        lines,
+        [
+            "does not exist",
+            "cut off after",
+            "is empty",
+            "no audio file",
+            "NaN",
+            "holds no samples",
+            "name the files in it",
+        ],
+        strict=True,
+    ):
+        assert message in line
+    left = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert left == ["good_slot1.wav", "good_slot2.wav", "silent_slot1.wav", "silent_slot2.wav"]
+
+
+def test_nothing_is_overwritten_without_force(tiny_model, tmp_path, capsys):
+    path, out = recording(tmp_path / "a.wav"), tmp_path / "out"
+    out.mkdir()
+    (out / "a_slot2.wav").write_text("precious")
+    code, _, err = run(capsys, path, "-o", out, "-m", tiny_model)
+    assert code == 2
+    assert "a_slot2.wav exists already; --force" in err
+    assert [p.name for p in out.iterdir()] == ["a_slot2.wav"]
+    assert run(capsys, path, "-o", out, "-m", tiny_model, "--force", "--quiet") == (0, "", "")
+    assert sorted(p.name for p in out.iterdir()) == ["a_slot1.wav", "a_slot2.wav"]
+
+
+def test_recordings_of_one_name_do_not_overwrite_each_other(tiny_model, tmp_path, capsys):
+    first, second = recording(tmp_path / "a.wav"), recording(tmp_path / "A.flac", 2)
+    code, out, err = run(capsys, first, second, first, "-o", tmp_path / "out", "-m", tiny_model, "--force")
+    assert code == 2
+    assert len(out.split()) == 2
+    assert f"{second}: its outputs would get the names of those of {first}" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--sources", "3"], "3 sources cannot be written: the model predicts 2"),
+        (["--format", "mp3"], "choose wav or flac"),
+        (["--subtype", "PCM_12"], "WAV has no subtype 'PCM_12'; choose PCM_16, PCM_24, FLOAT"),
+        (["--mask", "gauss"], "choose 'binary' or 'wiener'"),
+        (["--overlap", "1"], "outside 0 to 0.9"),
+        (["--joining", "luck"], "choose 'overlap' or 'given'"),
+        (["--threads", "0"], "0 threads"),
+        (["--device", "abacus"], "device 'abacus' cannot be used here"),
+        (["--model", "audioslots-huge"], "no model named 'audioslots-huge'"),
+    ],
+)
+def test_impossible_options_are_the_users_errors(tiny_model, tmp_path, capsys, arguments, message):
+    path = recording(tmp_path / "a.wav", 0.2)
+    code, _, err = run(capsys, path, "-o", tmp_path / "out", "-m", tiny_model, *arguments)
+    assert code == 2
+    assert message in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize("target", ["file.txt", "file.txt/below"])
+def test_folders_that_cannot_be_made(tiny_model, tmp_path, capsys, target):
+    (tmp_path / "file.txt").write_text("")
+    code, _, err = run(capsys, recording(tmp_path / "a.wav", 0.2), "-o", tmp_path / target, "-m", tiny_model)
+    assert code == 2
+    assert "cannot be made" in err
+
+
+def test_options_that_change_what_is_written(tiny_model, tmp_path, capsys):
+    path, out = recording(tmp_path / "a.wav", 0.7), tmp_path / "out"
+    options = [
+        "--format",
+        "flac",
+        "--subtype",
+        "PCM_24",
+        "--sources",
+        1,
+        "--plot",
+        "--mask",
+        "binary",
+        "--overlap",
+        0.25,
+    ]
+    code, printed, _ = run(capsys, path, "-o", out, "-m", tiny_model, *options)
+    assert code == 0
+    names = sorted(p.name for p in out.iterdir())
+    assert sorted(Path(line).name for line in printed.split()) == names
+    sound, picture = names
+    assert picture == "a_slots.png"
+    assert sound in ("a_slot1.flac", "a_slot2.flac")
+    assert soundfile.info(out / sound).subtype == "PCM_24"
+    assert (out / picture).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_full_disk_leaves_nothing_half_written(tiny_model, tmp_path):
+    def little_room() -> None:
+        import resource
+
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    long, short = recording(tmp_path / "long.wav", 6), recording(tmp_path / "short.wav", 1)
+    process = start(long, short, "-o", tmp_path / "out", "-m", tiny_model, preexec_fn=little_room)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 2, err
+    assert "long_slot1.wav: the disk took only a part of it" in err
+    assert "Traceback" not in err
+    assert len(out.split()) == 2
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["short_slot1.wav", "short_slot2.wav"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_interrupted_run_keeps_what_was_complete(tiny_model, tmp_path, number):
+    short, long = recording(tmp_path / "short.wav", 0.5), recording(tmp_path / "long.wav", 900)
+    process = start(short, long, "-o", tmp_path / "out", "-m", tiny_model)
+    partial = tmp_path / "out" / "long_slot1.wav.partial"
+    deadline = time.monotonic() + 120
+    while not partial.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "interrupted" in err
+    assert "Traceback" not in err
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["short_slot1.wav", "short_slot2.wav"]
+
+
+def test_help_says_how_outputs_are_named(capsys):
+    code, out, _ = run(capsys, "--help")
+    assert code == 0
+    assert "NAME_slot1.wav" in out.replace("│", "")

@@ -1,0 +1,222 @@
+"""Saved models come back bit for bit, or with one sentence about what is missing."""
+
+import json
+import shutil
+from pathlib import Path
+
+import huggingface_hub
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from slotaudio import SlotModel, Spec, compose
+from slotaudio import pretrained as module
+from slotaudio.errors import PretrainedError
+from slotaudio.pluginmanager import plugin_manager
+from slotaudio.pretrained import bundled, from_pretrained, locate, save_pretrained
+from slotaudio.registry import encoders
+
+
+def tiny(seed: int = 0, **options: object) -> SlotModel:
+    torch.manual_seed(seed)
+    return compose(
+        **{
+            "encoder": Spec("resnet", depth=10, width=2),
+            "bottleneck": Spec("transformer", slot_dim=8, layers=1, heads=1, qkv_dim=4, mlp_dim=8),
+            "decoder": Spec("spatial_broadcast", hidden=8, layers=1, patch=(4, 4)),
+            "mask": {"name": "wiener", "exponent": 1.5},
+            **options,
+        }
+    )
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    return save_pretrained(tiny(), tmp_path / "model", {"title": "Tiny", "Training data": "none", "license": "cc0-1.0"})
+
+
+def edit(folder: Path, **changes: object) -> Path:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, **changes}))
+    return folder
+
+
+def test_weights_and_outputs_come_back_bit_for_bit(saved):
+    model, again = tiny().eval(), from_pretrained(saved)
+    assert model.state_dict().keys() == again.state_dict().keys()
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, again.state_dict()[name]), name
+    windows = torch.randn(1, 1, 1, 8000, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        assert torch.equal(model.sources(model(windows)), again.sources(again(windows)))
+    assert (again.slots, again.window, again.mask, again.training) == (2, 0.5, model.mask, False)
+
+
+def test_saving_what_was_loaded_changes_nothing(saved, tmp_path):
+    again = save_pretrained(from_pretrained(saved), tmp_path / "again")
+    assert (again / "config.json").read_bytes() == (saved / "config.json").read_bytes()
+    assert (again / "model.safetensors").read_bytes() == (saved / "model.safetensors").read_bytes()
+
+
+def test_the_config_names_components_plugins_versions_and_todays_defaults(saved):
+    config = json.loads((saved / "config.json").read_text())
+    encoder = config["components"]["encoder"]
+    assert (encoder["name"], encoder["plugin"], encoder["package"]) == ("resnet", "slotaudio", "slotaudio")
+    assert encoder["options"]["norm_groups"] == 32  # a default, never written by the user
+    assert "in_channels" not in encoder["options"]  # comes from the frontend
+    assert config["components"]["frontend"]["options"]["window"] == 512
+    assert config["sample_rate"] == 16000
+
+
+def test_the_card_says_what_the_author_said_and_what_the_model_knows(saved):
+    card = (saved / "README.md").read_text()
+    assert card.startswith('---\nlibrary_name: "slotaudio"')
+    for part in ('license: "cc0-1.0"', "# Tiny", "## Training data", "| encoder | `resnet`", "16000 Hz"):
+        assert part in card
+    assert "## license" not in card
+
+
+def test_saving_replaces_whole_files(saved):
+    before = from_pretrained(saved).state_dict()["bottleneck.queries"]
+    save_pretrained(tiny(seed=1), saved, "# Mine")
+    assert not torch.equal(from_pretrained(saved).state_dict()["bottleneck.queries"], before)
+    assert sorted(path.name for path in saved.iterdir()) == ["README.md", "config.json", "model.safetensors"]
+
+
+def test_tied_weights_are_stored_once_and_stay_tied(tmp_path):
+    class Tied(torch.nn.Module):
+        out_dim = 4
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = torch.nn.Linear(4, 4), torch.nn.Linear(4, 4)
+            self.second.weight = self.first.weight
+
+    encoders.register("tied_for_test")(Tied)
+    try:
+        folder = save_pretrained(compose(encoder="tied_for_test", bottleneck=None, decoder=None), tmp_path / "m")
+        assert "encoder.second.weight" not in load_file(folder / "model.safetensors")
+        again = from_pretrained(folder).encoder
+        assert again.second.weight is again.first.weight
+    finally:
+        plugin_manager().unregister(name="local-encoder-tied_for_test")
+    with pytest.raises(PretrainedError, match="tied_for_test came from a notebook or script: run its definition first"):
+        from_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": 2, "slotaudio": "9.0"}, r"has format 2, saved by slotaudio 9.0; .* pip install -U slotaudio"),
+        ({"format": 0}, "use slotaudio .* to load it"),
+        ({"format": "new"}, "does not describe a slotaudio model"),
+        ({"packages": {"slotaudio-evidence": "0.3"}}, r"pip install slotaudio-evidence \(saved with .* 0.3\)"),
+        ({"sha256": "0" * 64}, "not the file that was saved"),
+    ],
+)
+def test_configs_that_do_not_fit(saved, changes, message):
+    with pytest.raises(PretrainedError, match=message):
+        from_pretrained(edit(saved, **changes))
+
+
+def test_a_missing_plugin_names_the_package_to_install(saved):
+    config = json.loads((saved / "config.json").read_text())
+    part = {"name": "evidence", "plugin": "evidence", "package": "slotaudio-evidence", "version": "0.3", "options": {}}
+    edit(saved, components={**config["components"], "bottleneck": part})
+    with pytest.raises(PretrainedError, match="pip install slotaudio-evidence"):
+        from_pretrained(saved)
+
+
+def test_options_of_another_version(saved):
+    config = json.loads((saved / "config.json").read_text())
+    config["components"]["encoder"]["options"]["dilation"] = 2
+    with pytest.raises(PretrainedError, match=r"whose components took other options: encoder 'resnet'.*dilation"):
+        from_pretrained(edit(saved, components=config["components"]))
+
+
+def test_weights_of_another_shape(saved):
+    weights = load_file(saved / "model.safetensors")
+    weights["bottleneck.queries"] = torch.zeros(5, 8)
+    del weights["decoder.from_slot.weight"]
+    save_file(weights, saved / "model.safetensors")
+    edit(saved, sha256=module._sha256(saved / "model.safetensors"))
+    message = r"2 tensors differ, first bottleneck.queries: \(5, 8\) in the file, \(2, 8\) in the model"
+    with pytest.raises(PretrainedError, match=message):
+        from_pretrained(saved)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80\x04garbage", b"cut"])
+def test_damaged_weights_are_never_unpickled(saved, content):
+    path = saved / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100] if content == b"cut" else content)
+    with pytest.raises(PretrainedError, match=r"model.safetensors cannot be read"):
+        from_pretrained(saved)
+
+
+def test_damaged_or_missing_parts(saved, tmp_path):
+    (saved / "model.safetensors").unlink()
+    with pytest.raises(PretrainedError, match=r"model\.safetensors cannot be read"):
+        from_pretrained(saved)
+    (saved / "config.json").write_text("{")
+    with pytest.raises(PretrainedError, match=r"config.json cannot be read"):
+        from_pretrained(saved)
+    with pytest.raises(PretrainedError, match=r"holds no saved model: there is no config.json"):
+        from_pretrained(tmp_path)
+    with pytest.raises(PretrainedError, match="is a file; a saved model is a folder"):
+        from_pretrained(saved / "config.json")
+
+
+def test_unknown_names_list_what_there_is():
+    with pytest.raises(PretrainedError, match="no model named 'audioslots-smal': bundled are"):
+        from_pretrained("audioslots-smal")
+
+
+def test_bundled_names_win_over_nothing_and_default_is_one_of_them(saved, monkeypatch):
+    monkeypatch.setattr(module, "_BUNDLED", saved.parent)
+    monkeypatch.setattr(module, "DEFAULT_MODEL", "model")
+    assert bundled() == ["model"]
+    assert locate("default") == locate("model") == saved
+
+
+def test_models_on_the_hub(saved, monkeypatch):
+    asked = {}
+
+    def download(repository: str, **options: object) -> str:
+        asked.update(repository=repository, **options)
+        return str(saved)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    assert from_pretrained("someone/model@v2").slots == 2
+    assert (asked["repository"], asked["revision"]) == ("someone/model", "v2")
+    assert all("pickle" not in pattern and "bin" not in pattern for pattern in asked["allow_patterns"])
+
+
+def test_a_hub_that_does_not_answer_is_one_sentence(monkeypatch):
+    def download(*_: object, **__: object) -> str:
+        raise ConnectionError("no route to host\nlong story")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    with pytest.raises(PretrainedError, match=r"someone/model is no folder here, .* no route to host$"):
+        from_pretrained("someone/model")
+
+
+def test_offline_mode_is_respected(monkeypatch, tmp_path):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(PretrainedError, match="could not be had from the Hugging Face hub"):
+        from_pretrained("someone/model-that-is-not-cached")
+
+
+def test_targets_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PretrainedError, match="cannot save the model"):
+        save_pretrained(tiny(), tmp_path / "file" / "model")
+    model = tiny()
+    model.specs = {}
+    with pytest.raises(PretrainedError, match="only models made of named components"):
+        save_pretrained(model, tmp_path / "model")
+
+
+def test_folders_can_be_moved(saved, tmp_path):
+    shutil.move(saved, tmp_path / "elsewhere")
+    assert from_pretrained(tmp_path / "elsewhere").slots == 2
