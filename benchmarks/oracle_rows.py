@@ -49,9 +49,9 @@ def main() -> None:
         arguments.output.write_text(text, encoding="utf-8")
 
 
-def measure(arguments: argparse.Namespace, length: str) -> list[Result]:
-    """Return the results of all framings on mixtures of one kind."""
-    mixtures = FolderMixtures(
+def drawn(arguments: argparse.Namespace, length: str) -> FolderMixtures:
+    """Return the mixtures of one kind."""
+    return FolderMixtures(
         arguments.folder,
         arguments.seconds,
         size=arguments.mixtures,
@@ -60,6 +60,11 @@ def measure(arguments: argparse.Namespace, length: str) -> list[Result]:
         length=length,
         fixed=True,
     )
+
+
+def measure(arguments: argparse.Namespace, length: str) -> list[Result]:
+    """Return the results of all framings on mixtures of one kind."""
+    mixtures = drawn(arguments, length)
     found = []
     for framing, spec in FRAMINGS[length].items():
         for window in (0.5, 1.0):
@@ -77,8 +82,8 @@ def report(results: list[Result], arguments: argparse.Namespace) -> str:
     lines = [
         "# Oracle rows",
         "",
-        f"SI-SNR improvement in dB of ideal masks on {arguments.mixtures} mixtures of two real speakers, mean and 95 % "
-        "confidence interval.",
+        f"SI-SNR improvement in dB of ideal masks on {arguments.mixtures} mixtures of two real speakers out of "
+        f"{len(drawn(arguments, 'max').folder.speakers)}, mean and 95 % confidence interval.",
         "",
         f"    {command}",
         "",
