@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from slotaudio.errors import IncompatibleStages, UserError, WrongOptions
 from slotaudio.pluginmanager import plugin_manager
 from slotaudio.registry import FAMILIES
-from slotaudio.schema import fits, readable
+from slotaudio.schema import fits, fitted, readable
 from slotaudio.spec import Spec
 
 if TYPE_CHECKING:
@@ -102,6 +102,7 @@ def check_options(
         if not fits(annotation, value):
             wrong = f"{key} = {value!r} is not {readable(annotation)}"
             raise WrongOptions(f"{family} {spec.name!r}: {wrong}. It takes {_readable(signature)}")
+        options[key] = fitted(annotation, value)
     return options
 
 

@@ -32,6 +32,20 @@ def fits(annotation: Any, value: Any) -> bool:
     return True
 
 
+def fitted(annotation: Any, value: Any) -> Any:
+    """Return a value that `fits` in the very type asked for: TOML has no tuples, and people write 1 for 1.0."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin in (Union, types.UnionType):
+        return fitted(next(argument for argument in arguments if fits(argument, value)), value)
+    if annotation is float:
+        return float(value)
+    if origin in _SEQUENCES:
+        wanted = [arguments[0]] * len(value) if origin is not tuple or arguments[-1:] == (...,) else arguments
+        items = map(fitted, wanted, value)
+        return tuple(items) if origin is tuple else list(items)
+    return value
+
+
 def readable(annotation: Any) -> str:
     """Write an annotation for people: choices as a list, module paths left out."""
     if get_origin(annotation) is Literal:

@@ -23,8 +23,8 @@ class Spec:
         object.__setattr__(self, "options", options)
 
     @classmethod
-    def of(cls, value: "Spec | str | Mapping[str, Any]") -> "Spec":
-        """Normalise any of the three spellings.
+    def of(cls, value: Any) -> "Spec":
+        """Normalise any of the three spellings: a `Spec`, a name or a mapping with one.
 
         Raises:
             UserError: a mapping without ``name``, or something else altogether.
@@ -37,7 +37,7 @@ class Spec:
             options = dict(value)
             name = options.pop("name", None)
             if not isinstance(name, str):
-                raise UserError(f"a component needs a name: {dict(value)!r} has no `name = \"...\"`")
+                raise UserError(f'a component needs a name: {dict(value)!r} has no `name = "..."`')
             return cls(name, **options)
         raise UserError(f"a component is a name, a Spec or a mapping with a name, not {value!r}")
 

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from typing import Any, Literal
 
 from slotaudio.errors import UserError
-from slotaudio.schema import fits, readable
+from slotaudio.schema import fits, fitted, readable
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,6 @@ class TrainOptions:
     device: Literal["auto", "cpu", "gpu"] = "auto"
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            if not fits(field.type, getattr(self, field.name)):
-                raise UserError(f"train.{field.name} = {getattr(self, field.name)!r} is not {readable(field.type)}")
-        object.__setattr__(self, "betas", tuple(self.betas))
         for name in ("steps", "batch_size", "accumulate", "validate_every", "checkpoint_every", "log_every"):
             if getattr(self, name) < 1:
                 raise UserError(f"train.{name} = {getattr(self, name)}: at least 1 is needed")
@@ -77,10 +73,14 @@ class TrainOptions:
         Raises:
             UserError: an unknown name, or a value that cannot be.
         """
-        known = [field.name for field in fields(cls)]
-        for name in table:
+        known = {field.name: field.type for field in fields(cls)}
+        values = {}
+        for name, value in table.items():
             if name not in known:
                 close = get_close_matches(name, known, n=1)
                 hint = f" Did you mean {close[0]!r}?" if close else ""
                 raise UserError(f"unknown option {name!r} of [train].{hint}\n  known: {', '.join(known)}")
-        return cls(**table)
+            if not fits(known[name], value):
+                raise UserError(f"train.{name} = {value!r} is not {readable(known[name])}")
+            values[name] = fitted(known[name], value)
+        return cls(**values)

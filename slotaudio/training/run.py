@@ -166,8 +166,8 @@ def _warn_of_shared_speakers(training: Any, validation: Any) -> None:
     shared = set(training.folder.speakers) & set(validation.folder.speakers)
     if shared and training.folder.path.resolve() == validation.folder.path.resolve():
         print(
-            f"slotaudio: warning: {len(shared)} speakers are in training and in validation, whose figures will flatter; "
-            "data.train.split=train and data.validation.split=validation keep them apart",
+            f"slotaudio: warning: {len(shared)} speakers are in training and in validation, whose figures will "
+            "flatter; data.train.split=train and data.validation.split=validation keep them apart",
             file=sys.stderr,
         )
 

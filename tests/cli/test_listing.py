@@ -29,12 +29,9 @@ def slotaudio(*arguments, **environment):
     ids=lambda command: " ".join(command) or "import",
 )
 def test_nothing_heavy_is_imported(command):
-    run = f"from slotaudio.cli import main\ntry:\n    main({command!r})\nexcept SystemExit as stop:\n    assert not stop.code"
-    code = (
-        f"import sys, slotaudio\n{run if command else ''}\n"
-        f"found = [name for name in {HEAVY!r} if name in sys.modules]\n"
-        "assert not found, found\n"
-    )
+    run = f"from slotaudio.cli import main\ntry: main({command!r})\nexcept SystemExit as stop: assert not stop.code\n"
+    check = f"found = [name for name in {HEAVY!r} if name in sys.modules]\nassert not found, found\n"
+    code = "import sys, slotaudio\n" + (run if command else "") + check
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 

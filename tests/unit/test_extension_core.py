@@ -1,5 +1,6 @@
 """Hooks, registries and `build`: what plug-in authors are promised."""
 
+import functools
 import inspect
 import re
 import textwrap

@@ -35,7 +35,8 @@ def test_the_wheel_holds_recipes_speech_licences_and_types(built):
 
 def test_the_source_archive_can_run_its_own_tests(built):
     (archive,) = built.glob("*.tar.gz")
-    names = {name.partition("/")[2] for name in tarfile.open(archive).getnames()}
+    with tarfile.open(archive) as opened:
+        names = {name.partition("/")[2] for name in opened.getnames()}
     assert {"pyproject.toml", "README.md", "LICENSE", "tests/conftest.py", "slotaudio/__init__.py"} <= names
 
 

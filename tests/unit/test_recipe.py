@@ -157,8 +157,8 @@ def test_wrong_options_of_components_are_answered_with_the_signature(tiny):
         WrongOptions, match=r"encoder 'resnet': .*'dept'\. It takes \(in_channels: int, depth: int = 34"
     ):
         load_recipe(tiny, ["encoder.dept=5"]).model()
-    with pytest.raises(WrongOptions, match="dataset 'synthetic': .*'folder'"):
-        recipe = load_recipe(tiny, ["data.train.folder=x"])
+    recipe = load_recipe(tiny, ["data.train.folder=x"])
+    with pytest.raises(WrongOptions, match=r"dataset 'synthetic': .*'folder'"):
         recipe.datasets(recipe.model())
 
 

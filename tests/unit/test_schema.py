@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from slotaudio.schema import fits, readable
+from slotaudio.schema import fits, fitted, readable
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,22 @@ from slotaudio.schema import fits, readable
 def test_fits(annotation, fitting, misfits):
     assert [value for value in fitting if not fits(annotation, value)] == []
     assert [value for value in misfits if fits(annotation, value)] == []
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value", "expected"),
+    [
+        (float, 1, 1.0),
+        (float | None, 1, 1.0),
+        (float | None, None, None),
+        (int | Sequence[float], [1, 2], [1.0, 2.0]),
+        (tuple[float, float], [0, 1], (0.0, 1.0)),
+        (tuple[int, ...], [1, 2, 3], (1, 2, 3)),
+        (str | Mapping[str, Any], {"name": "x"}, {"name": "x"}),
+    ],
+)
+def test_fitted(annotation, value, expected):
+    assert repr(fitted(annotation, value)) == repr(expected)
 
 
 def test_readable():
