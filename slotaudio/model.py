@@ -1,7 +1,9 @@
 """`SlotModel`: the stages of one model, glued in the order of the signal path."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -106,6 +108,19 @@ class SlotModel(nn.Module):
         """Synthesise one wave per slot from a prediction of `batch` recordings."""
         waves = synthesise(prediction.estimates, prediction.spectrum, self.frontend, self.mask)
         return rearrange(waves, "(batch steps) slots channels time -> batch steps slots channels time", batch=batch)
+
+    def save_pretrained(self, folder: str | os.PathLike[str], card: str | Mapping[str, Any] | None = None) -> Path:
+        """Save to a folder; see `slotaudio.pretrained.save_pretrained`."""
+        from slotaudio.pretrained import save_pretrained
+
+        return save_pretrained(self, folder, card)
+
+    @staticmethod
+    def from_pretrained(name: str | os.PathLike[str] = "default") -> "SlotModel":
+        """Load a bundled model, a folder or one from the hub; see `slotaudio.pretrained.from_pretrained`."""
+        from slotaudio.pretrained import from_pretrained
+
+        return from_pretrained(name)
 
     def _stage(self, family: str) -> Any:
         stage = getattr(self, family)

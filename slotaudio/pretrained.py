@@ -5,12 +5,10 @@ same folder works from disk, without a network, and from the Hugging Face hub.
 """
 
 import hashlib
-import inspect
 import json
 import os
 import re
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -19,18 +17,14 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from slotaudio import __version__
-from slotaudio.compose import STAGES, compose, threaded_into
-from slotaudio.errors import PretrainedError, UnknownComponent, WrongOptions
+from slotaudio.errors import PretrainedError
 from slotaudio.model import SlotModel
-from slotaudio.pluginmanager import plugin_manager
-from slotaudio.registry import FAMILIES, Offer
+from slotaudio.modelconfig import CONFIG, check_packages, describe, read_config, recompose
 
 DEFAULT_MODEL = "audioslots-small"
 """The bundled model behind the name ``"default"``."""
 
-FORMAT = 1
-WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+WEIGHTS, CARD = "model.safetensors", "README.md"
 _BUNDLED = Path(str(files("slotaudio"))) / "assets" / "models"
 
 
@@ -55,11 +49,11 @@ def save_pretrained(
 
     target = Path(folder)
     weights = _tensors(model)
-    config = _config(model)
+    config = describe(model)
     try:
         target.mkdir(parents=True, exist_ok=True)
         partial = target / f"{WEIGHTS}.partial"
-        save_file(weights, partial, metadata={"format": "pt", "slotaudio": __version__})
+        save_file(weights, partial, metadata={"format": "pt"})
         config["sha256"] = _sha256(partial)
         os.replace(partial, target / WEIGHTS)
         _replace(target / CARD, render(card, config, sum(tensor.numel() for tensor in weights.values())))
@@ -82,9 +76,9 @@ def from_pretrained(name: str | os.PathLike[str] = "default", device: str | torc
             missing (names the package to install).
     """
     folder = locate(name)
-    config = _read_config(folder)
-    _check_packages(folder, config)
-    model = _composed(folder, config)
+    config = read_config(folder)
+    check_packages(folder, config)
+    model = recompose(folder, config)
     state = _read_weights(folder, config)
     _check_shapes(folder, model, state)
     model.load_state_dict(state, strict=False)  # what is missing is tied to what is there: just checked
@@ -135,64 +129,6 @@ def _from_hub(name: str) -> Path:
         ) from error
 
 
-def _config(model: SlotModel) -> dict[str, Any]:
-    components = {}
-    for family in STAGES:
-        spec = model.specs.get(family)
-        if spec is None:
-            continue
-        offer = FAMILIES[family].offer(spec.name)
-        origin = offer.distribution
-        options = {**_defaults(offer, model), **spec.to_dict()}
-        options.pop("name")
-        components[family] = {
-            "name": spec.name,
-            "plugin": offer.plugin,
-            "package": origin.package if origin else None,
-            "version": origin.version if origin else None,
-            "options": options,
-        }
-    if "frontend" not in components or "encoder" not in components:
-        raise PretrainedError("only models made of named components (slotaudio.compose) can be saved")
-    config = {
-        "format": FORMAT,
-        "slotaudio": __version__,
-        "sample_rate": model.sample_rate,
-        "slots": model.slots,
-        "window": model.window,
-        "mask": model.mask.to_dict(),
-        "components": components,
-        "packages": _packages(model),
-    }
-    try:
-        json.dumps(config)
-    except TypeError as error:
-        raise PretrainedError(f"an option of the model cannot be written as JSON: {error}") from None
-    return config
-
-
-def _defaults(offer: Offer, model: SlotModel) -> dict[str, Any]:
-    """The defaults of today's signature: a later version may have others, a saved model keeps these."""
-    threaded = threaded_into(offer.family, {family: getattr(model, family) for family in STAGES})
-    parameters = inspect.signature(offer.load()).parameters.values()
-    plain = (bool, int, float, str, list, tuple, type(None))
-    return {
-        parameter.name: parameter.default
-        for parameter in parameters
-        if parameter.name not in threaded and isinstance(parameter.default, plain)
-    }
-
-
-def _packages(model: SlotModel) -> dict[str, str]:
-    """The plug-in packages that any module comes from, however deep inside another."""
-    modules = {type(module).__module__.partition(".")[0] for module in model.modules()}
-    plugins = plugin_manager().list_name_plugin()
-    tops = {name: getattr(plugin, "__name__", "").partition(".")[0] for name, plugin in plugins}
-    origins = plugin_manager().distributions
-    used = {origins[name] for name, top in tops.items() if top in modules and top != "slotaudio" and name in origins}
-    return {origin.package: origin.version for origin in sorted(used, key=lambda origin: origin.package)}
-
-
 def _tensors(model: SlotModel) -> dict[str, torch.Tensor]:
     """The weights by name; of tensors that share their memory only the first."""
     kept, seen = {}, set()
@@ -202,56 +138,6 @@ def _tensors(model: SlotModel) -> dict[str, torch.Tensor]:
             seen.add(memory)
             kept[name] = tensor.detach().cpu().contiguous()
     return kept
-
-
-def _read_config(folder: Path) -> dict[str, Any]:
-    try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise PretrainedError(f"{folder / CONFIG} cannot be read: {error}") from None
-    found = config.get("format") if isinstance(config, dict) else None
-    if not isinstance(found, int) or "components" not in config:
-        raise PretrainedError(f"{folder / CONFIG} does not describe a slotaudio model (it has no `format`)")
-    if found != FORMAT:
-        cure = "pip install -U slotaudio" if found > FORMAT else f"use slotaudio {config.get('slotaudio')} to load it"
-        raise PretrainedError(
-            f"{folder} has format {found}, saved by slotaudio {config.get('slotaudio')}; slotaudio {__version__} reads "
-            f"format {FORMAT}: {cure}"
-        )
-    return config
-
-
-def _check_packages(folder: Path, config: Mapping[str, Any]) -> None:
-    parts = {part["package"]: part["version"] for part in config["components"].values() if part.get("package")}
-    for package, saved in {**parts, **config.get("packages", {})}.items():
-        try:
-            version(package)
-        except PackageNotFoundError:
-            if package != "slotaudio":
-                raise PretrainedError(
-                    f"{folder} needs a plug-in that is not installed: pip install {package} (saved with {package} "
-                    f"{saved})"
-                ) from None
-
-
-def _composed(folder: Path, config: Mapping[str, Any]) -> SlotModel:
-    specs = {}
-    for family, part in config["components"].items():
-        # the plug-in's name is written out only where the short name would not do
-        known = [offer.plugin for offer in FAMILIES[family].offers() if offer.name == part["name"]]
-        name = part["name"] if len(known) < 2 else f"{part['plugin']}/{part['name']}"
-        specs[family] = {"name": name, **part["options"]}
-    stages: dict[str, Any] = {"bottleneck": None, "decoder": None, **specs}
-    try:
-        return compose(**stages, slots=config["slots"], window=config["window"], mask=config["mask"])
-    except UnknownComponent as error:
-        local = [part["name"] for part in config["components"].values() if not part.get("package")]
-        hint = f" ({', '.join(local)} came from a notebook or script: run its definition first)" if local else ""
-        raise PretrainedError(f"{folder} cannot be composed: {error}{hint}") from error
-    except WrongOptions as error:
-        raise PretrainedError(
-            f"{folder} was saved with slotaudio {config.get('slotaudio')}, whose components took other options: {error}"
-        ) from error
 
 
 def _read_weights(folder: Path, config: Mapping[str, Any]) -> dict[str, torch.Tensor]:

@@ -62,9 +62,10 @@ def test_the_config_names_components_plugins_versions_and_todays_defaults(saved)
     config = json.loads((saved / "config.json").read_text())
     encoder = config["components"]["encoder"]
     assert (encoder["name"], encoder["plugin"], encoder["package"]) == ("resnet", "slotaudio", "slotaudio")
-    assert encoder["options"]["norm_groups"] == 32  # a default, never written by the user
-    assert "in_channels" not in encoder["options"]  # comes from the frontend
-    assert config["components"]["frontend"]["options"]["window"] == 512
+    assert encoder["options"] == {"depth": 10, "width": 2}
+    assert encoder["defaults"]["norm_groups"] == 32
+    assert "in_channels" not in encoder["defaults"]  # comes from the frontend
+    assert config["components"]["frontend"]["defaults"]["window"] == 512
     assert config["sample_rate"] == 16000
 
 
@@ -132,6 +133,14 @@ def test_options_of_another_version(saved):
     config["components"]["encoder"]["options"]["dilation"] = 2
     with pytest.raises(PretrainedError, match=r"whose components took other options: encoder 'resnet'.*dilation"):
         from_pretrained(edit(saved, components=config["components"]))
+
+
+def test_defaults_of_another_version_are_kept_or_forgotten(saved):
+    config = json.loads((saved / "config.json").read_text())
+    config["components"]["frontend"]["defaults"].update(power=0.5, renamed_since=7)
+    model = from_pretrained(edit(saved, components=config["components"]))
+    assert model.frontend.power == 0.5
+    assert model.specs["frontend"].options == {"power": 0.5}
 
 
 def test_weights_of_another_shape(saved):
@@ -217,6 +226,7 @@ def test_targets_that_cannot_be_written(tmp_path):
         save_pretrained(model, tmp_path / "model")
 
 
-def test_folders_can_be_moved(saved, tmp_path):
+def test_folders_can_be_moved_and_models_load_and_save_themselves(saved, tmp_path):
     shutil.move(saved, tmp_path / "elsewhere")
-    assert from_pretrained(tmp_path / "elsewhere").slots == 2
+    model = SlotModel.from_pretrained(tmp_path / "elsewhere")
+    assert SlotModel.from_pretrained(model.save_pretrained(tmp_path / "again")).slots == 2

@@ -1,0 +1,147 @@
+"""What a saved model is besides its weights: `config.json`, from a model and back to one.
+
+Options that were set are kept apart from the defaults of the time. A default that has another value by now is
+set to what it was; one that is gone by now is forgotten, so that renaming an option nobody set breaks no model.
+"""
+
+import inspect
+import json
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from slotaudio import __version__
+from slotaudio.compose import STAGES, compose, threaded_into
+from slotaudio.errors import PretrainedError, UnknownComponent, WrongOptions
+from slotaudio.model import SlotModel
+from slotaudio.pluginmanager import plugin_manager
+from slotaudio.registry import FAMILIES, Offer
+
+FORMAT = 1
+CONFIG = "config.json"
+
+
+def describe(model: SlotModel) -> dict[str, Any]:
+    """Return everything but the weights in the words of JSON.
+
+    Raises:
+        PretrainedError: the model was not composed of named components, or an option is no plain value.
+    """
+    config: dict[str, Any] = {
+        "format": FORMAT,
+        "slotaudio": __version__,
+        "sample_rate": model.sample_rate,
+        "slots": model.slots,
+        "window": model.window,
+        "mask": model.mask.to_dict(),
+        "components": {family: _component(model, family) for family in STAGES if family in model.specs},
+        "packages": _packages(model),
+    }
+    if not {"frontend", "encoder"} <= config["components"].keys():
+        raise PretrainedError("only models made of named components (slotaudio.compose) can be saved")
+    try:
+        return json.loads(json.dumps(config))
+    except TypeError as error:
+        raise PretrainedError(f"an option of the model cannot be written as JSON: {error}") from None
+
+
+def _component(model: SlotModel, family: str) -> dict[str, Any]:
+    spec = model.specs[family]
+    offer = FAMILIES[family].offer(spec.name)
+    origin = offer.distribution
+    threaded = threaded_into(family, {stage: getattr(model, stage) for stage in STAGES})
+    options = spec.to_dict()
+    return {
+        "name": options.pop("name"),
+        "plugin": offer.plugin,
+        "package": origin.package if origin else None,
+        "version": origin.version if origin else None,
+        "options": options,
+        "defaults": {key: value for key, value in _defaults(offer).items() if key not in {*threaded, *options}},
+    }
+
+
+def _defaults(offer: Offer) -> dict[str, Any]:
+    """The plain defaults of today's signature, as JSON gives them back."""
+    parameters = inspect.signature(offer.load()).parameters.values()
+    plain = (bool, int, float, str, list, tuple, type(None))
+    defaults = {item.name: item.default for item in parameters if isinstance(item.default, plain)}
+    return json.loads(json.dumps(defaults))
+
+
+def _packages(model: SlotModel) -> dict[str, str]:
+    """The plug-in packages that any module comes from, however deep inside another."""
+    modules = {type(module).__module__.partition(".")[0] for module in model.modules()}
+    plugins = plugin_manager().list_name_plugin()
+    tops = {name: getattr(plugin, "__name__", "").partition(".")[0] for name, plugin in plugins}
+    origins = plugin_manager().distributions
+    used = {origins[name] for name, top in tops.items() if top in modules and top != "slotaudio" and name in origins}
+    return {origin.package: origin.version for origin in sorted(used, key=lambda origin: origin.package)}
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Read a saved model's description.
+
+    Raises:
+        PretrainedError: it is missing, damaged, or of another format.
+    """
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise PretrainedError(f"{folder / CONFIG} cannot be read: {error}") from None
+    found = config.get("format") if isinstance(config, dict) else None
+    if not isinstance(found, int) or "components" not in config:
+        raise PretrainedError(f"{folder / CONFIG} does not describe a slotaudio model (it has no `format`)")
+    if found != FORMAT:
+        cure = "pip install -U slotaudio" if found > FORMAT else f"use slotaudio {config.get('slotaudio')} to load it"
+        raise PretrainedError(
+            f"{folder} has format {found}, saved by slotaudio {config.get('slotaudio')}; slotaudio {__version__} reads "
+            f"format {FORMAT}: {cure}"
+        )
+    return config
+
+
+def check_packages(folder: Path, config: Mapping[str, Any]) -> None:
+    """Raise if a plug-in that the model needs is not installed.
+
+    Raises:
+        PretrainedError: names the package to install.
+    """
+    parts = {part["package"]: part["version"] for part in config["components"].values() if part.get("package")}
+    for package, saved in {**parts, **config.get("packages", {})}.items():
+        try:
+            version(package)
+        except PackageNotFoundError:
+            if package != "slotaudio":
+                raise PretrainedError(
+                    f"{folder} needs a plug-in that is not installed: pip install {package} (saved with {package} "
+                    f"{saved})"
+                ) from None
+
+
+def recompose(folder: Path, config: Mapping[str, Any]) -> SlotModel:
+    """Compose the model that a description describes, with the defaults of its time.
+
+    Raises:
+        PretrainedError: a component is gone, or takes other options now.
+    """
+    specs = {}
+    for family, part in config["components"].items():
+        # the plug-in's name is written out only where the short name would not do
+        known = [offer for offer in FAMILIES[family].offers() if offer.name == part["name"]]
+        name = part["name"] if len(known) < 2 else f"{part['plugin']}/{part['name']}"
+        today = _defaults(FAMILIES[family].offer(name)) if known else {}
+        changed = {key: value for key, value in part.get("defaults", {}).items() if today.get(key, value) != value}
+        specs[family] = {"name": name, **changed, **part["options"]}
+    stages: dict[str, Any] = {"bottleneck": None, "decoder": None, **specs}
+    try:
+        return compose(**stages, slots=config["slots"], window=config["window"], mask=config["mask"])
+    except UnknownComponent as error:
+        local = [part["name"] for part in config["components"].values() if not part.get("package")]
+        hint = f" ({', '.join(local)} came from a notebook or script: run its definition first)" if local else ""
+        raise PretrainedError(f"{folder} cannot be composed: {error}{hint}") from error
+    except WrongOptions as error:
+        raise PretrainedError(
+            f"{folder} was saved with slotaudio {config.get('slotaudio')}, whose components took other options: {error}"
+        ) from error
