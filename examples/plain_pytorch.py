@@ -4,21 +4,21 @@ python examples/plain_pytorch.py [STEPS]
 """
 
 import sys
-from itertools import islice
 
 import torch
+from torch.utils.data import DataLoader
 
 from slotaudio import Spec, build, preset
-from slotaudio.data.batches import loader
+from slotaudio.data.batches import collate
 
 steps = int(sys.argv[1]) if len(sys.argv) > 1 else 100
 torch.manual_seed(0)
 
-model = preset("audioslots-small").train()
+model = preset("audioslots-small")
 mixtures = build("dataset", Spec("folder", path="bundled:train", seconds=model.window, size=8 * steps))
-objective = build("objective", Spec("supervised"))
-optimizer = torch.optim.Adam(model.parameters(), lr=2e-4)
-for step, batch in enumerate(islice(loader(mixtures, batch=8), steps), start=1):
+objective = build("objective", "supervised")
+optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+for step, batch in enumerate(DataLoader(mixtures, batch_size=8, collate_fn=collate), start=1):
     losses = objective(model, batch)
     optimizer.zero_grad()
     losses["loss"].backward()

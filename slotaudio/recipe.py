@@ -27,7 +27,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slotaudio.compose import STAGES, Like, build, compose
+from slotaudio.compose import STAGES, build, compose
 from slotaudio.errors import UserError
 from slotaudio.schema import fits, readable
 from slotaudio.spec import Spec
@@ -192,7 +192,7 @@ def _table(value: Any, where: str) -> Mapping[str, Any]:
     return value
 
 
-def _component(like: Like, where: str) -> None:
+def _component(like: Any, where: str) -> None:
     try:
         Spec.of(like)
     except UserError as error:

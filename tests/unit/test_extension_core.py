@@ -1,6 +1,5 @@
 """Hooks, registries and `build`: what plug-in authors are promised."""
 
-import functools
 import inspect
 import re
 import textwrap
@@ -44,11 +43,15 @@ def process_wide():
     plugin_manager.cache_clear()
 
 
+def returning(result):
+    return lambda: result
+
+
 def plugin(**hooks):
     """A plug-in whose hooks return the given mappings (or call the given functions)."""
     functions = {}
     for name, result in hooks.items():
-        function = result if callable(result) else functools.partial(dict.copy, result)
+        function = result if callable(result) else returning(result)
         function.__name__ = name
         functions[name] = hookimpl(function)
     return types.SimpleNamespace(**functions)
