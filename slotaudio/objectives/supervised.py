@@ -12,7 +12,7 @@ from slotaudio.errors import UserError
 from slotaudio.matchers.checking import CostNotFinite
 from slotaudio.objectives.costs import WAVE_COSTS, check_cost_name, spectral_mse
 from slotaudio.objectives.presence import presence_loss
-from slotaudio.objectives.views import cut, lay_out, magnitudes_of, magnitudes_of_waves
+from slotaudio.objectives.views import cut, exact, lay_out, magnitudes_of, magnitudes_of_waves
 from slotaudio.spec import Spec
 from slotaudio.types import Batch, Prediction
 
@@ -125,5 +125,5 @@ class Supervised:
                 lay_out(estimates.unflatten(0, (batch, -1)), whole),
                 lay_out(references.unflatten(0, (batch, -1)), whole),
             )
-        waves = lay_out(model.sources(prediction, batch).float(), whole)
+        waves = lay_out(exact(model.sources(prediction, batch)), whole)
         return WAVE_COSTS[self.cost](waves, lay_out(sources, whole), lay_out(mixture, whole)[:, 0])

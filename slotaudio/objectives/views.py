@@ -1,5 +1,6 @@
 """Clips as windows, windows as rows, and estimates of every kind as compressed magnitudes."""
 
+import torch
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
@@ -22,6 +23,11 @@ def cut(
     )
 
 
+def exact(values: Float[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:
+    """Return values in float32 at least: autocast may have made them bfloat16."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
 def lay_out(windows: Float[Tensor, "batch steps rows *signal"], whole: bool) -> Float[Tensor, "rows_out rows *longer"]:
     """Join windows along their last axis (`whole` clips), or make each of them a batch item."""
     target = "batch rows ... (steps last)" if whole else "(batch steps) rows ... last"
@@ -37,9 +43,9 @@ def magnitudes_of(
         UserError: the frontend has no compressed magnitudes.
     """
     if estimates.magnitudes is not None:
-        return estimates.magnitudes.float()
+        return exact(estimates.magnitudes)
     if estimates.waves is not None:
-        return magnitudes_of_waves(estimates.waves.float(), frontend)
+        return magnitudes_of_waves(exact(estimates.waves), frontend)
     assert estimates.masks is not None  # Estimates holds exactly one of the three
     masked = rearrange(
         spectrum.values[:, None] * estimates.masks,

@@ -71,6 +71,16 @@ def test_expand_takes_negative_values_as_silence():
     assert (STFT().expand(torch.tensor([-1.0, -1e-3, 0.0])) == 0).all()
 
 
+@given(seeds, st.sampled_from(["end_pad", "centred"]), st.sampled_from([0.0, 1e-30, 1e-12]))
+def test_compression_bounds_the_gradient_near_silence(seed, framing, level):
+    """The power of 0.3 is infinitely steep at zero; below 1e-8 it is cut off."""
+    frontend = STFT(framing=framing)
+    wave = (level * noise(seed, 1000)).requires_grad_()
+    frontend.compress(frontend(wave).values).sum().backward()
+    assert wave.grad is not None
+    assert wave.grad.abs().max() < 1e4
+
+
 @given(st.sampled_from(["end_pad", "centred"]), st.sampled_from(["magnitude", "complex"]), st.integers(1, 2000))
 def test_silence_stays_silence_with_a_finite_gradient(framing, kind, length):
     frontend = STFT(framing=framing, features=kind)

@@ -4,10 +4,13 @@ from typing import Any
 
 import pytest
 import torch
+from einops import rearrange
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slotaudio import SlotModel, Spec, UserError, compose
+from slotaudio.frontends.stft import STFT
+from slotaudio.types import Estimates, Features, Slots, Spectrum
 
 seeds = st.integers(0, 2**31 - 1)
 few = settings(max_examples=10)  # of the tests that run whole models
@@ -67,6 +70,48 @@ def test_sources_add_up_to_the_mixture(seed, slots, mask, silent):
 def test_prediction_repeats(seed):
     model, given_ = small(seed), windows(seed)
     assert torch.equal(model(given_).estimates.magnitudes, model(given_).estimates.magnitudes)
+
+
+class FrameEncoder:
+    """One step per frame."""
+
+    out_dim = 32
+
+    def __call__(self, features: torch.Tensor) -> Features:
+        return Features(rearrange(features, "batch 1 freq frames -> batch frames 1 freq"), torch.zeros(1, 2))
+
+
+class PassOn:
+    """Every token is a slot."""
+
+    slot_dim = 32
+
+    def initial_slots(self, batch: int, generator: torch.Generator | None = None) -> torch.Tensor:
+        return torch.zeros(batch, 1, 1)
+
+    def __call__(self, features: Features, initial: torch.Tensor) -> Slots:
+        return Slots(features.tokens)
+
+
+def frame_decoder(vectors: torch.Tensor, features: Features, spectrum: Spectrum) -> Estimates:
+    """Put the frames back together."""
+    return Estimates(magnitudes=rearrange(vectors, "batch frames slots freq -> batch slots 1 freq frames"))
+
+
+def test_steps_of_all_windows_reach_the_bottleneck_in_order_and_the_decoder_by_window():
+    frontend = STFT(sample_rate=800, window=64, hop=20)
+    model = SlotModel(frontend, FrameEncoder(), PassOn(), frame_decoder, specs={}, slots=1, window=0.5)
+    clip = torch.randn(2, 1, 2 * WINDOW)
+    prediction = model(rearrange(clip, "batch 1 (steps time) -> batch steps 1 time", steps=2))
+    frames = WINDOW // 20
+    assert prediction.slots.vectors.shape == (2, 2 * frames, 1, 32)
+    for item in range(2):
+        for step in range(2):
+            window = clip[item : item + 1, :, step * WINDOW : (step + 1) * WINDOW]
+            expected = frontend.compress(frontend(window).values)[0, 0]
+            found = prediction.slots.vectors[item, step * frames : (step + 1) * frames, 0].mT
+            torch.testing.assert_close(found, expected)
+            torch.testing.assert_close(prediction.estimates.magnitudes[2 * item + step, 0, 0], expected)
 
 
 def test_dimensions_are_threaded_from_stage_to_stage():
