@@ -84,7 +84,8 @@ class CarryOver(nn.Module):
         found = []
         for step, window in enumerate(_windows(features), start=1):
             slots: Slots = self.corrector(window, initial)
-            initial = self.predictor(slots.vectors[:, -1])
+            # under autocast the predictor may answer in bfloat16; slots keep their precision from window to window
+            initial = self.predictor(slots.vectors[:, -1]).to(slots.vectors.dtype)
             if self.detach_every and step % self.detach_every == 0:
                 initial = initial.detach()
             found.append(slots)

@@ -74,7 +74,7 @@ class ComponentConformance:
     def test_it_is_described(self) -> None:
         """The first line of its docstring says what it does; listings show it."""
         offer = self._offer()
-        summary = describe(offer).summary if offer else (inspect.getdoc(self.component) or "").partition("\n")[0]
+        summary = describe(offer).summary if offer else (self.component.__doc__ or "").partition("\n")[0]
         self.require(
             bool(summary) and not summary.startswith("(no source found"),
             f"has no summary for `slotaudio components`: {summary or 'the docstring is missing'}",

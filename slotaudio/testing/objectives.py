@@ -117,17 +117,21 @@ class ObjectiveConformance(ComponentConformance):
 
     def test_batch_items_do_not_see_each_other(self) -> None:
         """The loss of a batch is the mean of its items' losses."""
+        answer = self.perfect
         if self.mean_over_items:
-            model, objective = self.composed(), self.build()
+            objective, composed = self.build(), self.composed()
 
             def check(seed: int) -> None:
                 batch = self.batch(seed, items=3)
+                items = [_item(batch, item) for item in range(3)]
                 with torch.no_grad():
-                    whole = self._loss(objective, model, batch)
-                    alone = sum(self._loss(objective, model, _item(batch, item)) for item in range(3)) / 3
-                self.require(
-                    abs(whole - alone) <= 1e-3 * max(1, abs(alone)), f"is {whole} for a batch, {alone} for its items"
-                )
+                    for knows in (False, True) if answer else (False,):
+                        whole, *alone = (
+                            self._loss(objective, Oracle(each, answer, 0.0) if knows and answer else composed, each)
+                            for each in (batch, *items)
+                        )
+                        same = abs(whole - sum(alone) / 3) <= 1e-3 * max(1, abs(whole))
+                        self.require(same, f"is {whole} for a batch and {alone} for its items")
 
             for_all(check, self.examples)
 

@@ -14,7 +14,7 @@ from slotaudio.types import Batch, Estimates, Features, Prediction, Slots
 
 
 class Oracle(nn.Module):
-    """Answer with the batch's own sources, in reverse order, and some noise on them.
+    """Answer with the batch's own sources, in some order, and some noise on them.
 
     Args:
         batch: what the objective is going to show.
@@ -34,7 +34,8 @@ class Oracle(nn.Module):
         """Return the answer as finished waves."""
         mixture = rearrange(windows, "batch 1 channels time -> batch channels time")
         if self.perfect == "sources":
-            waves = self.batch.sources.flip(1)
+            turned = self.batch.mixture[:, :1, :1, None] > 0  # every item has an order of its own
+            waves = torch.where(turned, self.batch.sources, self.batch.sources.flip(1))
         else:
             waves = mixture[:, None].expand(-1, self.slots, -1, -1)
         waves = waves + self.level * noise(0, *waves.shape)

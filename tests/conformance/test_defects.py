@@ -1,0 +1,66 @@
+"""The suite catches: every planted defect fails the check that is named after the broken contract."""
+
+import pickle
+from collections import Counter
+
+import pytest
+from defects import Defect, bottlenecks, datasets, decoders, encoders, frontends, matchers, objectives
+from hypothesis.errors import Flaky
+
+from slotaudio.testing import CONFORMANCE, BrokenContract, ComponentConformance
+
+FAMILIES = (frontends, encoders, bottlenecks, decoders, matchers, objectives, datasets)
+BREAKS = (AssertionError, RuntimeError, ValueError, TypeError, AttributeError, pickle.PicklingError, Flaky)
+DEFECTS = [defect for family in FAMILIES for defect in family.DEFECTS]
+
+
+class TestHealthyFrontend(CONFORMANCE["frontend"]):
+    component = frontends.HealthyFrontend
+
+
+class TestHealthyEncoder(CONFORMANCE["encoder"]):
+    component = encoders.HealthyEncoder
+
+
+class TestHealthyBottleneck(CONFORMANCE["bottleneck"]):
+    component = bottlenecks.HealthyBottleneck
+    attention_over = "slots"
+
+
+class TestHealthyDecoder(CONFORMANCE["decoder"]):
+    component = decoders.HealthyDecoder
+
+
+class TestHealthyMatcher(CONFORMANCE["matcher"]):
+    component = matchers.HealthyMatcher
+
+
+class TestHealthyObjective(CONFORMANCE["objective"]):
+    component = objectives.HealthyObjective
+
+
+class TestHealthyDataset(CONFORMANCE["dataset"]):
+    component = datasets.HealthyDataset
+
+
+def suite(defect: Defect) -> ComponentConformance:
+    return type("Suite", (CONFORMANCE[defect.family],), {"component": defect.component, **defect.attributes})()
+
+
+@pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: f"{defect.name}-{defect.caught_by}")
+def test_the_defect_is_caught_by_the_named_check(defect):
+    checks = suite(defect)
+    with pytest.raises(BREAKS) as caught:
+        getattr(checks, defect.caught_by)()
+    if isinstance(caught.value, BrokenContract):
+        assert f"{defect.family} {defect.component.__name__!r} " in str(caught.value)
+
+
+def test_every_family_has_defects_and_every_check_of_it_catches_one():
+    """A check that no defect fails might be one that cannot fail."""
+    counts = Counter(defect.family for defect in DEFECTS)
+    assert len(DEFECTS) >= 60
+    assert set(counts) == set(CONFORMANCE)
+    caught = {defect.caught_by for defect in [*DEFECTS, *encoders.UNTRACEABLE]}
+    checks = {name for each in CONFORMANCE.values() for name in dir(each) if name.startswith("test_")}
+    assert checks - caught == {"test_listing_it_imports_no_torch"}  # that takes an installed package
