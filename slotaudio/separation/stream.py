@@ -75,7 +75,7 @@ class SourceStream:
         self._out = Resampler(model.sample_rate, sample_rate)
         self._level = None if target is None else Level(framing.hop / model.sample_rate, target)
         self._joiner = Joiner(framing.window, framing.hop, rule)
-        self._sharer = ResidualSharer(max(2, sample_rate // 100)) if consistent else None
+        self._sharer = ResidualSharer(sample_rate // 100) if consistent else None
         self._generator = torch.Generator(self._device).manual_seed(seed)
         self._initial: Tensor | None = None  # slots carried over from the last window
         self._buffer: Tensor | None = None  # model's rate, from the start of the next window

@@ -1,0 +1,80 @@
+"""Levels are followed without looking ahead; residuals go to whoever is heard."""
+
+from itertools import pairwise
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slotaudio.separation.level import Level
+from slotaudio.separation.residual import ResidualSharer
+
+seeds = st.integers(0, 999)
+
+
+def drawn(seed: int, *shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@given(seed=seeds, length=st.integers(1, 400), slots=st.integers(1, 4), cuts=st.lists(st.integers(0, 400), max_size=4))
+def test_slots_add_up_however_the_stream_is_cut(seed, length, slots, cuts):
+    mixture, waves = drawn(seed, 2, 1, length), drawn(seed + 1, 2, slots, 1, length)
+
+    def shared(edges: list[int]) -> torch.Tensor:
+        sharer = ResidualSharer(16)
+        pieces = [sharer.push(mixture[..., a:b], waves[..., a:b]) for a, b in pairwise(edges)]
+        return torch.cat([*pieces, sharer.finish()], dim=-1)
+
+    whole = shared([0, length])
+    assert whole.shape == waves.shape
+    torch.testing.assert_close(whole.sum(dim=1), mixture, rtol=0, atol=1e-5)
+    torch.testing.assert_close(shared([0, *sorted(min(cut, length) for cut in cuts), length]), whole)
+
+
+@given(seed=seeds, silent=st.integers(0, 2))
+def test_silent_slots_stay_silent_and_complete_ones_stay_as_they_are(seed, silent):
+    waves = drawn(seed, 1, 3, 1, 300)
+    waves[:, silent] = 0
+    sharer = ResidualSharer(16)
+    shared = torch.cat([sharer.push(drawn(seed + 1, 1, 1, 300), waves), sharer.finish()], dim=-1)
+    assert shared[:, silent].abs().max() < 1e-6
+    sharer = ResidualSharer(16)
+    kept = torch.cat([sharer.push(waves.sum(dim=1), waves), sharer.finish()], dim=-1)
+    torch.testing.assert_close(kept, waves, rtol=0, atol=1e-6)
+
+
+def test_what_lies_above_the_models_band_goes_to_whoever_sounds_near_it():
+    time = torch.arange(4800) / 48000
+    vowel, hiss = torch.sin(2 * torch.pi * 200 * time), 0.3 * torch.sin(2 * torch.pi * 7000 * time)
+    above = 0.2 * torch.sin(2 * torch.pi * 12000 * time)
+    waves = torch.stack([vowel, hiss])[None, :, None]
+    sharer = ResidualSharer(480)
+    shared = torch.cat([sharer.push(waves.sum(dim=1) + above, waves), sharer.finish()], dim=-1)
+    gained = (shared - waves).square().sum(dim=-1).flatten()
+    assert gained[1] > 100 * gained[0]
+
+
+@given(seed=seeds, exponent=st.integers(-10, 3))
+def test_gains_undo_the_level(seed, exponent):
+    windows = drawn(seed, 2, 9, 1, 50) * 0.1
+    factor = 2.0**exponent
+    torch.testing.assert_close(Level(0.25).gains(windows * factor) * factor, Level(0.25).gains(windows))
+
+
+@given(seed=seeds, seen=st.integers(1, 8))
+def test_gains_do_not_look_ahead(seed, seen):
+    windows = drawn(seed, 1, 9, 1, 50)
+    windows[:, seen:] *= 100
+    level = Level(0.25)
+    first, rest = level.gains(windows[:, :seen]), level.gains(windows[:, seen:])
+    torch.testing.assert_close(Level(0.25).gains(windows), torch.cat([first, rest], dim=1))
+    torch.testing.assert_close(first, Level(0.25).gains(windows[:, :seen] * 1.0))
+    assert rest[0, 0] < first[0, -1]
+
+
+def test_gains_hold_through_pauses_and_silence_is_left_alone():
+    speech, pause = torch.full((1, 1, 1, 50), 0.1), torch.zeros(1, 20, 1, 50)
+    gains = Level(0.25).gains(torch.cat([speech, pause, speech], dim=1))[0]
+    assert gains[20] < 1.1 * gains[0]  # 5 s of silence hardly change it
+    assert gains[-1] == gains[0]
+    assert torch.equal(Level(0.25).gains(pause), torch.ones(1, 20))
