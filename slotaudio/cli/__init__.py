@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from slotaudio import __version__
-from slotaudio.cli import demo, evaluate, listing, separate, train
+from slotaudio.cli import demo, evaluate, listing, new_plugin, separate, train
 from slotaudio.cli.reporting import report
 from slotaudio.pluginmanager import plugin_manager
 
@@ -54,6 +54,7 @@ _add("train", train.train)
 _add("recipes", train.recipes)
 _add("components", listing.components)
 _add("plugins", listing.plugins)
+_add("new-plugin", new_plugin.new_plugin)
 
 
 def fail(message: str, code: int) -> NoReturn:

@@ -1,18 +1,18 @@
 """`torch.compile` and `torch.export`, where a component promises them."""
 
+import sys
 from typing import ClassVar
 
 import torch
 
 from slotaudio.testing.stages import StageConformance
-from slotaudio.types import Spectrum
 
 
 class CompilingChecks(StageConformance):
     """Checks of the two compilers' front ends; generating code is torch's own affair.
 
-    They cannot trace through runtime type checks: with ``--jaxtyping-packages=slotaudio,...`` nothing is
-    checked here, so run these two without it.
+    They cannot trace through runtime type checks: with ``--jaxtyping-packages=...`` nothing is checked here, so run
+    these two without it.
 
     Attributes:
         compiles: promises `torch.compile` without a graph break.
@@ -41,5 +41,5 @@ class CompilingChecks(StageConformance):
 
 
 def checked_at_runtime() -> bool:
-    """Whether the shape annotations of slotaudio are being checked in this process."""
-    return hasattr(Spectrum.__init__, "__wrapped__")
+    """Whether jaxtyping instruments what is imported in this process."""
+    return any(type(finder).__module__.startswith("jaxtyping") for finder in sys.meta_path)

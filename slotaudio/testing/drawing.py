@@ -1,5 +1,6 @@
 """Cases for the checks: hypothesis draws a seed and sizes, the tensors follow from the seed."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +20,11 @@ def sizes(smallest: int, largest: int) -> st.SearchStrategy[int]:
 
 
 def for_all(check: Callable[..., None], examples: int, **strategies: st.SearchStrategy[Any]) -> None:
-    """Run `check` on drawn cases; hypothesis shrinks and reports the case that fails."""
+    """Run `check` on drawn cases; hypothesis shrinks and reports the case that fails.
+
+    ``pytest --conformance-examples=100`` draws that many instead of `examples`.
+    """
+    examples = int(os.environ.get("SLOTAUDIO_CONFORMANCE_EXAMPLES") or examples)
     given(seed=seeds, **strategies)(
         settings(
             max_examples=examples,
