@@ -58,7 +58,7 @@ class Separator:
         overlap: share of a window that the next one covers too, 0 to 0.9.
         mask: replaces the model's: ``"wiener"``, ``"binary"`` or a mapping with options.
         consistent: make the outputs add up (see `slotaudio.separation.residual`).
-        level: decibels that the model expects of the loudest window; recordings are brought there and back
+        level: decibels that the model expects of the loudest half second; recordings are brought there and back
             again (see `slotaudio.separation.level`). None leaves levels alone.
         long_window: seconds per window for models that take any length.
         windows_at_once: windows that go through the model together; some 4 s by default.

@@ -73,7 +73,7 @@ class SourceStream:
         self._device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
         self._in = Resampler(sample_rate, model.sample_rate)
         self._out = Resampler(model.sample_rate, sample_rate)
-        self._level = None if target is None else Level(framing.hop / model.sample_rate, target)
+        self._level = None if target is None else Level(model.sample_rate, framing.hop, target)
         self._joiner = Joiner(framing.window, framing.hop, rule)
         self._sharer = ResidualSharer(sample_rate // 100) if consistent else None
         self._generator = torch.Generator(self._device).manual_seed(seed)

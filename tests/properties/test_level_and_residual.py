@@ -58,23 +58,29 @@ def test_what_lies_above_the_models_band_goes_to_whoever_sounds_near_it():
 def test_gains_undo_the_level(seed, exponent):
     windows = drawn(seed, 2, 9, 1, 50) * 0.1
     factor = 2.0**exponent
-    torch.testing.assert_close(Level(0.25).gains(windows * factor) * factor, Level(0.25).gains(windows))
+    torch.testing.assert_close(Level(100, 25).gains(windows * factor) * factor, Level(100, 25).gains(windows))
 
 
 @given(seed=seeds, seen=st.integers(1, 8))
 def test_gains_do_not_look_ahead(seed, seen):
     windows = drawn(seed, 1, 9, 1, 50)
     windows[:, seen:] *= 100
-    level = Level(0.25)
+    level = Level(100, 25)
     first, rest = level.gains(windows[:, :seen]), level.gains(windows[:, seen:])
-    torch.testing.assert_close(Level(0.25).gains(windows), torch.cat([first, rest], dim=1))
-    torch.testing.assert_close(first, Level(0.25).gains(windows[:, :seen] * 1.0))
+    torch.testing.assert_close(Level(100, 25).gains(windows), torch.cat([first, rest], dim=1))
+    torch.testing.assert_close(first, Level(100, 25).gains(windows[:, :seen] * 1.0))
     assert rest[0, 0] < first[0, -1]
+
+
+def test_long_windows_have_the_level_of_their_loudest_half_second():
+    window = torch.full((1, 1, 1, 800), 0.001)
+    window[..., 300:350] = 0.1
+    torch.testing.assert_close(Level(100, 400).gains(window), Level(100, 25).gains(window[..., 300:350]))
 
 
 def test_gains_hold_through_pauses_and_silence_is_left_alone():
     speech, pause = torch.full((1, 1, 1, 50), 0.1), torch.zeros(1, 20, 1, 50)
-    gains = Level(0.25).gains(torch.cat([speech, pause, speech], dim=1))[0]
+    gains = Level(100, 25).gains(torch.cat([speech, pause, speech], dim=1))[0]
     assert gains[20] < 1.1 * gains[0]  # 5 s of silence hardly change it
     assert gains[-1] == gains[0]
-    assert torch.equal(Level(0.25).gains(pause), torch.ones(1, 20))
+    assert torch.equal(Level(100, 25).gains(pause), torch.ones(1, 20))
