@@ -3,6 +3,7 @@
 import difflib
 import functools
 import os
+import traceback
 import warnings
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
@@ -88,6 +89,19 @@ class PluginManager(pluggy.PluginManager):
                 if not implementation.optionalhook:
                     reason = f"there is no hook {name!r}.{hint} Known hooks: {', '.join(known)}"
                     self.fail(implementation.plugin_name, reason)
+
+    def raised_by(self, error: BaseException) -> str | None:
+        """Return the third-party plug-in in whose package `error` was raised, None if in nobody's."""
+        packages = {
+            getattr(plugin, "__name__", "").partition(".")[0]: name
+            for name, plugin in self.list_name_plugin()
+            if name != BUILTIN and name in self.distributions
+        }
+        culprit = None
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+            culprit = packages.get(package, culprit)
+        return culprit
 
     def call_each(self, hook: str, **arguments: Any) -> list[tuple[str, Any]]:
         """Call `hook` of every plug-in, one by one, with the plug-in's name beside each result.

@@ -98,7 +98,9 @@ class SlotAttention(nn.Module):
     def forward(self, features: Features, initial: Float[Tensor, "batch slots dim"]) -> Slots:
         """Bind the slots to each step's tokens, starting every step from `initial`."""
         batch, steps = features.tokens.shape[:2]
-        tokens = features.tokens if self.position_code is None else features.tokens + self.position_code(features.positions)
+        tokens = features.tokens
+        if self.position_code is not None:
+            tokens = tokens + self.position_code(features.positions)
         tokens = self.norm_tokens(rearrange(tokens, "batch steps tokens dim -> (batch steps) tokens dim"))
         keys, values = self.to_keys(tokens), self.to_values(tokens)
         start = repeat(initial, "batch slots dim -> (batch steps) slots dim", steps=steps)

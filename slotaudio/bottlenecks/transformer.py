@@ -67,7 +67,9 @@ class TransformerBottleneck(nn.Module):
     def forward(self, features: Features, initial: Float[Tensor, "batch slots dim"]) -> Slots:
         """Read each step's tokens, starting from `initial`; the attention is the last layer's."""
         batch, steps = features.tokens.shape[:2]
-        tokens = features.tokens if self.position_code is None else features.tokens + self.position_code(features.positions)
+        tokens = features.tokens
+        if self.position_code is not None:
+            tokens = tokens + self.position_code(features.positions)
         tokens = self.norm_tokens(rearrange(tokens, "batch steps tokens dim -> (batch steps) tokens dim"))
         slots = repeat(initial, "batch slots dim -> (batch steps) slots dim", steps=steps)
         attention = None

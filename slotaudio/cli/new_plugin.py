@@ -15,7 +15,7 @@ from slotaudio.registry import FAMILIES
 
 _PREFIX = "slotaudio-"
 
-_SMALL = {
+_SMALL: dict[str, dict[str, float]] = {
     "frontend": {"size": 16},
     "encoder": {"dim": 8},
     "bottleneck": {"slot_dim": 8},

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from slotaudio.errors import SlotaudioError
+from slotaudio.pluginmanager import plugin_manager
 
 
 def report(error: Exception) -> int:
@@ -16,9 +17,11 @@ def report(error: Exception) -> int:
     elif isinstance(error, SlotaudioError):
         print(f"slotaudio: error: {error}", file=sys.stderr)
     else:
+        plugin = plugin_manager().raised_by(error)
+        culprit = f"plug-in {plugin!r}" if plugin else "slotaudio"
         print(
             f"slotaudio: error: unexpected {type(error).__name__}: {error}\n"
-            "This is a defect of slotaudio or of a plug-in; `slotaudio --debug ...` shows where.",
+            f"This is a defect of {culprit}; `slotaudio --debug ...` shows where.",
             file=sys.stderr,
         )
     return error.exit_code if isinstance(error, SlotaudioError) else 1

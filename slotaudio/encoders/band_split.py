@@ -1,6 +1,7 @@
 """A band-split dual-path encoder that keeps every frame and every band."""
 
 from collections.abc import Sequence
+
 import torch
 from einops import rearrange
 from jaxtyping import Float
