@@ -61,8 +61,9 @@ def test_silent_sources_are_joined_like_any_other(slots, silent, length, seed):
 
 
 @settings(max_examples=8)
-@given(seed=st.integers(0, 999), pause=st.integers(WINDOW, 20 * WINDOW))
-def test_identity_survives_pauses_by_what_the_outputs_sound_like(seed, pause):
+@given(seed=st.integers(0, 999), hops=st.integers(2, 40))
+def test_identity_survives_pauses_by_what_the_outputs_sound_like(seed, hops):
+    pause = hops * WINDOW // 2  # a voice is known again by half a window of it, not by its first samples
     before, after = voices(2, 30 * WINDOW, seed), voices(2, 10 * WINDOW, seed + 1000)
     sources = torch.cat([before, torch.zeros(1, 2, 1, pause), after], dim=-1)
     joined = join(shuffled(sources, WINDOW // 2, seed), sources.shape[-1], WINDOW // 2, Hungarian())
