@@ -5,7 +5,7 @@ built, and dimensions are threaded from stage to stage, so that no number is wri
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from slotaudio.errors import IncompatibleStages, UserError, WrongOptions
@@ -147,6 +147,7 @@ def compose(
     slots: int = 2,
     window: float | None = 0.5,
     mask: Like | None = None,
+    names: Sequence[str] | None = None,
 ) -> "SlotModel":
     """Compose a model from components by name.
 
@@ -157,6 +158,8 @@ def compose(
         window: seconds that the encoder sees at once; None for recordings of any length.
         mask: how estimated magnitudes become masks: ``"wiener"`` (default), ``"binary"`` or a
             mapping with options (see `slotaudio.separation.masks`).
+        names: what the slots are, for models whose slots have fixed meanings (stems, trained with the matcher
+            ``"fixed"``): outputs are named and never reordered.
 
     Returns:
         A `slotaudio.SlotModel`, randomly initialised.
@@ -192,7 +195,7 @@ def compose(
         parts[family] = build(family, like, **offered)
         # not before the frontend, whose own `window` is that of the transform
         offered |= {"slots": slots, "window": window, **offers(family, parts[family])}
-    return SlotModel(**parts, specs=specs, slots=slots, window=window, mask=mask or "wiener")
+    return SlotModel(**parts, specs=specs, slots=slots, window=window, mask=mask or "wiener", names=names)
 
 
 def _attribute(parameter: str) -> str:

@@ -1,7 +1,8 @@
 """`SlotModel`: the stages of one model, glued in the order of the signal path."""
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,10 @@ class SlotModel(nn.Module):
         slots: how many slots K the model predicts.
         window: seconds that the encoder sees at once; None for any length.
         mask: see `slotaudio.separation.masks.mask_function`.
+        names: of the slots, where they have fixed meanings; None for a set without order.
+
+    Raises:
+        UserError: names that are not one for each slot, or cannot be part of a file's name.
     """
 
     def __init__(
@@ -42,6 +47,7 @@ class SlotModel(nn.Module):
         slots: int,
         window: float | None,
         mask: Spec | str | Mapping[str, Any] = "wiener",
+        names: Sequence[str] | None = None,
     ) -> None:
         super().__init__()
         self.frontend = frontend
@@ -53,6 +59,7 @@ class SlotModel(nn.Module):
         self.slots = slots
         self.window = window
         self.mask = Spec.of(mask)
+        self.names = None if names is None else _checked_names(names, slots)
 
     @property
     def sample_rate(self) -> int:
@@ -135,3 +142,13 @@ def _by_recording(features: Features, batch: int) -> Features:
         features.tokens, "(batch windows) steps tokens dim -> batch (windows steps) tokens dim", batch=batch
     )
     return replace(features, tokens=tokens)
+
+
+def _checked_names(names: Sequence[str], slots: int) -> tuple[str, ...]:
+    fit = all(re.fullmatch(r"[\w-][\w -]*", name) for name in names)
+    if not fit or len({name.casefold() for name in names}) != len(names) or len(names) != slots:
+        raise UserError(
+            f"names = {list(names)} are to be {slots} different ones, one for each slot, of letters, digits, spaces, "
+            "- and _: they become part of file names"
+        )
+    return tuple(names)

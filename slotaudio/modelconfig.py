@@ -35,6 +35,7 @@ def describe(model: SlotModel) -> dict[str, Any]:
         "slots": model.slots,
         "window": model.window,
         "mask": model.mask.to_dict(),
+        "names": model.names,
         "components": {family: _component(model, family) for family in STAGES if family in model.specs},
         "packages": _packages(model),
     }
@@ -136,7 +137,8 @@ def recompose(folder: Path, config: Mapping[str, Any]) -> SlotModel:
         specs[family] = {"name": name, **changed, **part["options"]}
     stages: dict[str, Any] = {"bottleneck": None, "decoder": None, **specs}
     try:
-        return compose(**stages, slots=config["slots"], window=config["window"], mask=config["mask"])
+        whole = {"slots": config["slots"], "window": config["window"], "mask": config["mask"]}
+        return compose(**stages, **whole, names=config.get("names"))
     except UnknownComponent as error:
         local = [part["name"] for part in config["components"].values() if not part.get("package")]
         hint = f" ({', '.join(local)} came from a notebook or script: run its definition first)" if local else ""

@@ -50,10 +50,10 @@ def separate(
 ) -> None:
     """Separate recordings into their sources.
 
-    A recording NAME.mp3 becomes DIR/NAME_slot1.wav, DIR/NAME_slot2.wav, ..., one per slot of the model. They have
-    its length, sample rate and level, and add up to it; recordings of several channels are mixed down unless the
-    model takes them. Memory does not grow with the length. A recording that fails leaves no output, and the
-    others go on; the exit code is then 2.
+    A recording NAME.mp3 becomes DIR/NAME_slot1.wav, DIR/NAME_slot2.wav, ..., one per slot of the model, or
+    DIR/NAME_vocals.wav and so on where its slots have names. They have its length, sample rate and level, and
+    add up to it; recordings of several channels are mixed down unless the model takes them. Memory does not grow
+    with the length. A recording that fails leaves no output, and the others go on; the exit code is then 2.
     """
     with waiting("loading the model", quiet):
         separator = _separator(model, joining=joining, overlap=overlap, mask=mask, device=device, threads=threads)
@@ -113,6 +113,7 @@ def _draw(
 
     from slotaudio import audio
     from slotaudio.plotting import attention_map, save, separation_figure
+    from slotaudio.separation.files import output_paths
 
     info = audio.info(written[0])
     stop = min(info.frames or 0, round(_PICTURED * info.sample_rate))
@@ -120,6 +121,8 @@ def _draw(
     estimates = torch.stack([audio.read(name, 0, stop)[0] for name in written])
     attention = attention_map(seen, separator.framing.window / separator.sample_rate, stop / info.sample_rate)
     if attention is not None:
-        attention = attention[[int(name.stem.rpartition("_slot")[2]) - 1 for name in written]]
+        model = separator.model
+        names = output_paths(path, folder, model.slots, written[0].suffix[1:], model.names)
+        attention = attention[[names.index(name) for name in written]]
     figure = separation_figure(mixture, estimates, info.sample_rate, attention=attention, title=path.name)
     return save(figure, folder / f"{path.stem}_slots.png", force)

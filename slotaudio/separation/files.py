@@ -20,9 +20,19 @@ if TYPE_CHECKING:
 FORMATS = ("wav", "flac")
 
 
-def output_paths(path: str | os.PathLike[str], folder: str | os.PathLike[str], slots: int, format: str) -> list[Path]:
-    """Return the names of a recording's outputs: ``talk.mp3`` gives ``talk_slot1.wav``, ``talk_slot2.wav``, ..."""
-    return [Path(folder) / f"{Path(path).stem}_slot{slot}.{format}" for slot in range(1, slots + 1)]
+def output_paths(
+    path: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    slots: int,
+    format: str,
+    names: Sequence[str] | None = None,
+) -> list[Path]:
+    """Return the names of a recording's outputs, in the order of the slots.
+
+    ``talk.mp3`` gives ``talk_slot1.wav``, ``talk_slot2.wav``, ..., or, where slots have names, ``talk_vocals.wav``.
+    """
+    endings = names or [f"slot{slot}" for slot in range(1, slots + 1)]
+    return [Path(folder) / f"{Path(path).stem}_{ending}.{format}" for ending in endings]
 
 
 def separate_file(
@@ -64,7 +74,7 @@ def separate_file(
     slots = separator.model.slots
     if sources is not None and not 1 <= sources <= slots:
         raise UserError(f"{sources} sources cannot be written: the model predicts {slots}")
-    targets = output_paths(path, folder, slots, format)
+    targets = output_paths(path, folder, slots, format, separator.model.names)
     with AudioReader(path) as reader, ExitStack() as undo:
         info = reader.info
         if any(target.exists() and target.samefile(info.path) for target in targets):

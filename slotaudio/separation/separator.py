@@ -54,7 +54,8 @@ class Separator:
     Args:
         model: from `slotaudio.compose`, `slotaudio.preset` or `from_pretrained`; put into evaluation mode.
         joining: ``"overlap"`` matches neighbouring windows blindly on the samples they share and on a memory of
-            each output; ``"given"`` trusts the model's order (labelled slots, slots that are carried over).
+            each output; ``"given"`` trusts the model's order (slots that are carried over). Slots with names
+            are always taken as given.
         overlap: share of a window that the next one covers too, 0 to 0.9.
         mask: replaces the model's: ``"wiener"``, ``"binary"`` or a mapping with options.
         consistent: make the outputs add up (see `slotaudio.separation.residual`).
@@ -202,7 +203,7 @@ class Separator:
         """
         check_rate(sample_rate)
         if rule is None:
-            rule = AsGiven() if self.joining == "given" else ByOverlap(self._matcher())
+            rule = AsGiven() if self.joining == "given" or self.model.names else ByOverlap(self._matcher())
         return SourceStream(
             self.model, self.framing, rule, sample_rate, self.mask, self.consistent, self.level, self.seed, observer
         )

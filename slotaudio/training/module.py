@@ -50,7 +50,7 @@ class Training(lightning.LightningModule):
         if self.model.decoder is None:
             return None  # nothing to listen to: the loss has to do
         estimates = Separator(self.model)(batch.mixture).sources
-        scores = score(estimates, batch.sources, batch.mixture, metrics=("si_sdr",))
+        scores = score(estimates, batch.sources, batch.mixture, self.model.matcher, metrics=("si_sdr",))
         for name in ("si_sdr", "si_sdr_i"):
             if not torch.isnan(scores.mean(name)).any():  # silence has no ratio, a source that is alone no improvement
                 self.log(f"validation/{name}", scores.mean(name).mean(), prog_bar=name == "si_sdr_i", batch_size=1)

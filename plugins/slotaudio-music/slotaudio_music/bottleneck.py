@@ -59,7 +59,9 @@ class DualPathTransformer(nn.Module):
         if dim % heads:
             raise UserError(f"dual_path_transformer: {heads} heads do not divide a width of {dim}")
         if not 1 <= self.hop <= segment:
-            raise UserError(f"dual_path_transformer: a hop of {self.hop} is outside 1 to the segment's {segment} frames")
+            raise UserError(
+                f"dual_path_transformer: a hop of {self.hop} is outside 1 to the segment's {segment} frames"
+            )
         self.slot_dim = slot_dim
         self.queries = nn.Parameter(torch.randn(slots, slot_dim))
         self.project = nn.Linear(in_dim, dim)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class ChannelAttention(nn.Module):
-    """Scale every channel by a factor from 0 to 1 (squeeze and excitation, Hu et al. 2018, arXiv 1709.01507, section 3).
+    """Scale every channel by a factor from 0 to 1 (Hu et al. 2018, arXiv 1709.01507, section 3).
 
     Args:
         dim: channels.

@@ -65,6 +65,7 @@ class MusicUNetEncoder(nn.Module):
             )
         self.strides = tuple(strides)
         self.total_stride = math.prod(strides)
+        self.kernel, self.depthwise = kernel, depthwise
         widths = [width * 2**level for level in range(len(strides))]
         self.out_dim = widths[-1]
         self.offers = {"skip_dims": tuple(widths), "strides": self.strides, "kernel": kernel}
@@ -74,8 +75,7 @@ class MusicUNetEncoder(nn.Module):
         )
         # level n reads the output of level n - 1 as it is, and those of the levels before through these
         self.across = nn.ModuleList(
-            nn.ModuleList(nn.Conv1d(widths[above], widths[level - 1], 1) for above in range(level - 1) if dense)
-            for level in range(len(strides))
+            Across(widths[: max(0, level - 1)] if dense else [], widths[level - 1]) for level in range(len(strides))
         )
 
     def forward(self, features: Float[Tensor, "batch maps freq frames"]) -> Features:
@@ -84,10 +84,7 @@ class MusicUNetEncoder(nn.Module):
         maps = nn.functional.pad(maps, (0, -maps.shape[-1] % self.total_stride))
         outputs: list[Tensor] = []
         for level, across in zip(self.levels, self.across, strict=True):
-            for above, project in zip(outputs, across, strict=False):
-                ratio = above.shape[-1] // maps.shape[-1]
-                maps = maps + project(nn.functional.avg_pool1d(above, ratio))
-            maps = level(maps)
+            maps = level(across(maps, outputs))
             outputs.append(maps)
         tokens = rearrange(maps, "batch dim steps -> batch steps 1 dim")
         # a single token per step lies nowhere in particular
@@ -97,10 +94,10 @@ class MusicUNetEncoder(nn.Module):
     def receptive_field(self) -> int:
         """Samples that one frame sees through the convolutions alone; attention and norms see the whole window."""
         field, hop = 1, 1
-        for level in self.levels:
-            field += (level.conv.kernel_size[0] - 1) * hop
-            hop *= level.conv.stride[0]
-            field += (level.depthwise.kernel_size[0] - 1) * hop
+        for stride in self.strides:
+            field += (self.kernel - 1) * hop
+            hop *= stride
+            field += (self.depthwise - 1) * hop
         return field
 
 
@@ -124,3 +121,20 @@ class Level(nn.Module):
         maps = nn.functional.glu(self.norm_conv(maps), dim=1)
         maps = self.norm_separable(self.pointwise(self.depthwise(maps)))
         return self.attention(nn.functional.leaky_relu(maps, 0.1))
+
+
+class Across(nn.Module):
+    """Dense connections: add levels further up, averaged to this one's rate and projected to its width."""
+
+    def __init__(self, dims: Sequence[int], dim: int) -> None:
+        super().__init__()
+        self.projections = nn.ModuleList(nn.Conv1d(above, dim, 1) for above in dims)
+
+    def forward(
+        self, maps: Float[Tensor, "batch dim frames"], outputs: Sequence[Tensor]
+    ) -> Float[Tensor, "batch dim frames"]:
+        """Return the maps with the first of the levels' `outputs` added, as many as there are projections."""
+        for above, project in zip(outputs, self.projections, strict=False):
+            ratio = above.shape[-1] // maps.shape[-1]
+            maps = maps + project(nn.functional.avg_pool1d(above, ratio))
+        return maps

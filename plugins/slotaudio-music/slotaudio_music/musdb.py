@@ -71,8 +71,8 @@ class Musdb(Dataset[Item]):
             raise DataError("musdb: drawn items need seconds; without size, items are whole tracks")
         if not stems or not (0 <= remix <= 1 and 0 <= swap <= 1 and 0 <= gains[0] <= gains[1]):
             raise DataError(
-                f"musdb: stems = {list(stems)}, remix = {remix}, swap = {swap}, gains = {list(gains)}: at least one stem, "
-                "two probabilities, and the least and the largest gain are needed"
+                f"musdb: stems = {list(stems)}, remix = {remix}, swap = {swap}, gains = {list(gains)}: at least "
+                "one stem, two probabilities, and the least and the largest gain are needed"
             )
         self.stems, self.sample_rate, self.channels = tuple(stems), rate, channels
         self.remix, self.gains, self.swap = remix, gains, swap
@@ -102,7 +102,9 @@ class Musdb(Dataset[Item]):
             sources, takes, starts = self._draw(index)
         sources = sources * min(1.0, PEAK / max(float(sources.sum(0).abs().max()), 1e-9))
         metadata = {
-            "id": f"{takes[0].name}-{starts[0] / self.sample_rate:.2f}" if self.stretches else f"remix-{self.seed}-{index}",
+            "id": f"{takes[0].name}-{starts[0] / self.sample_rate:.2f}"
+            if self.stretches
+            else f"remix-{self.seed}-{index}",
             "stems": self.stems,
             "tracks": tuple(track.name for track in takes),
             "starts": tuple(start / self.sample_rate for start in starts),
@@ -114,7 +116,9 @@ class Musdb(Dataset[Item]):
         length = self.samples
         assert length is not None  # checked at the beginning
         together = rng.random() >= self.remix
-        sources, tracks, starts = [], [], []
+        sources: list[Tensor] = []
+        tracks: list[Track] = []
+        starts: list[int] = []
         for stem in range(len(self.stems)):
             if not (together and tracks):
                 track = self.tracks[rng.integers(len(self.tracks))]
@@ -137,8 +141,8 @@ def _of_split(tracks: list[Track], split: str, folder: Path, samples: int | None
     kept = [t for t in tracks if split in ("all", "test") or (t.name in VALIDATION) == (split == "validation")]
     if not kept:
         raise DataError(
-            f"musdb: none of the {len(tracks)} tracks in {folder} belongs to split {split!r}, which goes by the names of "
-            "MUSDB18; choose split = 'all'"
+            f"musdb: none of the {len(tracks)} tracks in {folder} belongs to split {split!r}, which goes by the "
+            "names of MUSDB18; choose split = 'all'"
         )
     long = [track for track in kept if size is None or (samples or 0) <= track.length]
     if not long:

@@ -77,7 +77,9 @@ class RelativeMSE:
         }
 
     def _pairwise(
-        self, estimates: Float[Tensor, "batch slots channels time"], sources: Float[Tensor, "batch sources channels time"]
+        self,
+        estimates: Float[Tensor, "batch slots channels time"],
+        sources: Float[Tensor, "batch sources channels time"],
     ) -> Float[Tensor, "batch slots sources"]:
         columns = []
         for source in sources.unbind(1):

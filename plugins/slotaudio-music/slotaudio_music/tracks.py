@@ -63,7 +63,9 @@ def find_tracks(path: Path, stems: Sequence[str], rate: int, channels: int) -> l
             be used, or without sound samples.
     """
     if not path.is_dir():
-        raise DataError(f"musdb: no folder {path}; the layout is PATH/train/TRACK/{stems[0]}.wav, and test beside train")
+        raise DataError(
+            f"musdb: no folder {path}; the layout is PATH/train/TRACK/{stems[0]}.wav, and test beside train"
+        )
     folders = sorted(folder for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith("."))
     if not folders:
         raise DataError(f"musdb: {path} holds no tracks: one folder per track is needed, with {_wanted(stems)}")
@@ -76,7 +78,9 @@ def _track(folder: Path, stems: Sequence[str], rate: int, channels: int) -> Trac
         file = next((folder / f"{stem}{suffix}" for suffix in SUFFIXES if (folder / f"{stem}{suffix}").is_file()), None)
         if file is None:
             found = ", ".join(sorted(each.name for each in folder.iterdir())) or "nothing"
-            raise DataError(f"musdb: track {folder.name!r} has no stem {stem!r}: it holds {found}, not {_wanted(stems)}")
+            raise DataError(
+                f"musdb: track {folder.name!r} has no stem {stem!r}: it holds {found}, not {_wanted(stems)}"
+            )
         try:
             info = audio.info(file)
         except AudioFileError as error:

@@ -11,7 +11,9 @@ from hypothesis import Phase, settings
 
 RATE = 8000
 PHASES = [phase for phase in Phase if phase is not Phase.explain]
-settings.register_profile("music", max_examples=15, deadline=None, derandomize=bool(os.environ.get("CI")), phases=PHASES)
+settings.register_profile(
+    "music", max_examples=15, deadline=None, derandomize=bool(os.environ.get("CI")), phases=PHASES
+)
 settings.load_profile("music")
 
 torch.set_num_threads(1)

@@ -63,7 +63,9 @@ class TestDecoder(DecoderConformance):
     def inputs(self, seed, **sizes):
         batch, frames = sizes["batch"], sizes["frames"]
         steps = -(-frames // 16)
-        skips = tuple(noise(seed + n, batch, dim, steps * factor) for n, dim, factor in ((3, 4, 4), (4, 8, 2), (5, 16, 1)))
+        skips = tuple(
+            noise(seed + n, batch, dim, steps * factor) for n, dim, factor in ((3, 4, 4), (4, 8, 2), (5, 16, 1))
+        )
         features = Features(noise(seed, batch, steps, 1, 16), noise(0, 1, 1), skips)
         spectrum = Spectrum(noise(seed + 1, batch, self.channels, 1, frames), frames)
         return noise(seed + 2, batch, steps, sizes["slots"], self.slot_dim), features, spectrum
