@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from slotaudio.errors import IncompatibleStages, UserError, WrongOptions
+from slotaudio.errors import IncompatibleStages, SlotaudioError, UserError, WrongOptions
 from slotaudio.pluginmanager import plugin_manager
 from slotaudio.registry import FAMILIES
 from slotaudio.schema import fits, fitted, readable
@@ -61,13 +61,24 @@ def build(family: str, spec: Like, /, **offered: Any) -> Any:
         UnknownComponent, AmbiguousComponent: see `slotaudio.registry.Registry.offer`.
         WrongOptions: the constructor does not take these options; shows its signature.
         IncompatibleStages: a stage needs what no stage before it offers.
+        SlotaudioError: a plug-in raised something else; names the plug-in.
     """
     spec = Spec.of(spec)
     if family not in FAMILIES:
         raise UserError(f"no family named {family!r}; the families are: {', '.join(FAMILIES)}")
     factory = FAMILIES[family][spec.name]
     options = check_options(family, spec, factory, offered)
-    return plugin_manager().hook.slotaudio_build(family=family, name=spec.name, factory=factory, options=options)
+    try:
+        return plugin_manager().hook.slotaudio_build(family=family, name=spec.name, factory=factory, options=options)
+    except SlotaudioError:
+        raise
+    except Exception as error:  # foreign code: its own constructor, or a plug-in that wraps every construction
+        plugin = plugin_manager().raised_by(error)
+        if plugin is None:
+            raise
+        raise SlotaudioError(
+            f"plug-in {plugin!r} failed while {family} {spec.name!r} was built: {type(error).__name__}: {error}"
+        ) from error
 
 
 def check_options(

@@ -6,6 +6,7 @@ set to what it was; one that is gone by now is forgotten, so that renaming an op
 
 import inspect
 import json
+import warnings
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,7 +16,7 @@ from slotaudio import __version__
 from slotaudio.compose import STAGES, compose, threaded_into
 from slotaudio.errors import PretrainedError, UnknownComponent, WrongOptions
 from slotaudio.model import SlotModel
-from slotaudio.pluginmanager import plugin_manager
+from slotaudio.pluginmanager import PluginWarning, plugin_manager
 from slotaudio.registry import FAMILIES, Offer
 
 FORMAT = 1
@@ -104,21 +105,33 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def check_packages(folder: Path, config: Mapping[str, Any]) -> None:
-    """Raise if a plug-in that the model needs is not installed.
+    """Raise if a plug-in that the model needs is not installed; warn if it is there in another version.
 
     Raises:
         PretrainedError: names the package to install.
     """
-    parts = {part["package"]: part["version"] for part in config["components"].values() if part.get("package")}
-    for package, saved in {**parts, **config.get("packages", {})}.items():
+    for package, saved in _saved_with(config).items():
         try:
-            version(package)
+            found = version(package)
+            if package != "slotaudio" and found != saved:
+                warnings.warn(
+                    f"{folder} was saved with {package} {saved}; {found} is installed and may compute something else "
+                    f"(pip install {package}=={saved})",
+                    PluginWarning,
+                    stacklevel=3,
+                )
         except PackageNotFoundError:
             if package != "slotaudio":
                 raise PretrainedError(
                     f"{folder} needs a plug-in that is not installed: pip install {package} (saved with {package} "
                     f"{saved})"
                 ) from None
+
+
+def _saved_with(config: Mapping[str, Any]) -> dict[str, str]:
+    """The packages that the model was made with and their versions."""
+    parts = {part["package"]: part["version"] for part in config["components"].values() if part.get("package")}
+    return {**parts, **config.get("packages", {})}
 
 
 def recompose(folder: Path, config: Mapping[str, Any]) -> SlotModel:
@@ -144,6 +157,8 @@ def recompose(folder: Path, config: Mapping[str, Any]) -> SlotModel:
         hint = f" ({', '.join(local)} came from a notebook or script: run its definition first)" if local else ""
         raise PretrainedError(f"{folder} cannot be composed: {error}{hint}") from error
     except WrongOptions as error:
+        versions = {"slotaudio": config.get("slotaudio"), **_saved_with(config)}
+        packages = ", ".join(f"{package} {saved}" for package, saved in versions.items())
         raise PretrainedError(
-            f"{folder} was saved with slotaudio {config.get('slotaudio')}, whose components took other options: {error}"
+            f"{folder} was saved with {packages}, whose components took other options: {error}"
         ) from error
