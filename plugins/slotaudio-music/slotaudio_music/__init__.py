@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from slotaudio import hookimpl
 
@@ -32,3 +33,10 @@ def slotaudio_objectives() -> Mapping[str, str]:
 @hookimpl
 def slotaudio_datasets() -> Mapping[str, str]:
     return {"musdb": "slotaudio_music.musdb:Musdb"}
+
+
+@hookimpl
+def slotaudio_commands(app: Any) -> None:
+    from slotaudio_music.commands import stems_sdr
+
+    app.command("stems-sdr")(stems_sdr)
