@@ -20,11 +20,14 @@ class Oracle(nn.Module):
         batch: what the objective is going to show.
         perfect: ``"sources"``, or ``"mixture"`` for objectives that ask for their input back.
         level: of the noise, relative to audio's full scale.
+        labelled: keep the order of the sources.
     """
 
-    def __init__(self, batch: Batch, perfect: Literal["sources", "mixture"], level: float) -> None:
+    def __init__(
+        self, batch: Batch, perfect: Literal["sources", "mixture"], level: float, labelled: bool = False
+    ) -> None:
         super().__init__()
-        self.batch, self.perfect, self.level = batch, perfect, level
+        self.batch, self.perfect, self.level, self.labelled = batch, perfect, level, labelled
         self.frontend = STFT(window=64, hop=16, framing="centred")
         self.matcher = Hungarian()
         self.sample_rate, self.window_samples, self.slots = 16000, None, batch.sources.shape[1]
@@ -34,8 +37,8 @@ class Oracle(nn.Module):
         """Return the answer as finished waves."""
         mixture = rearrange(windows, "batch 1 channels time -> batch channels time")
         if self.perfect == "sources":
-            turned = self.batch.mixture[:, :1, :1, None] > 0  # every item has an order of its own
-            waves = torch.where(turned, self.batch.sources, self.batch.sources.flip(1))
+            kept = self.batch.mixture[:, :1, :1, None] > 0  # every item has an order of its own
+            waves = torch.where(kept | self.labelled, self.batch.sources, self.batch.sources.flip(1))
         else:
             waves = mixture[:, None].expand(-1, self.slots, -1, -1)
         waves = waves + self.level * noise(0, *waves.shape)
