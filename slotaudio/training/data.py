@@ -1,6 +1,8 @@
 """`Batches`: the endless sequence of training batches, which can be resumed anywhere."""
 
+import os
 import signal
+import threading
 from collections.abc import Iterator, Sized
 from itertools import islice
 from typing import Any
@@ -85,6 +87,14 @@ class Batches:
 
 
 def _leave_signals(worker: int) -> None:
-    """Ctrl-C and SIGTERM may reach every process of a group; the one that trains decides what follows."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    """Ctrl-C and SIGTERM may reach a whole group of processes; the one that trains decides what follows."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):  # Linux: tells who sent it
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_obey_parent, daemon=True).start()
+
+
+def _obey_parent() -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from slotaudio.data.batches import collate
 from slotaudio.data.folder import FolderMixtures
-from slotaudio.errors import DataError, SlotaudioError
+from slotaudio.errors import DataError, SlotaudioError, UserError
 from slotaudio.model import SlotModel
 from slotaudio.pretrained import save_pretrained
 from slotaudio.recipe import Recipe
@@ -64,6 +64,8 @@ def train(recipe: Recipe, folder: str | Path, resume: bool = False, force: bool 
         SlotaudioError: the last checkpoint could not be saved.
     """
     options = recipe.train
+    if options.device == "gpu" and not torch.accelerator.is_available():
+        raise UserError("train.device = 'gpu', but torch finds no GPU here; 'auto' takes one where there is one")
     if options.threads:
         torch.set_num_threads(options.threads)
     place = RunFolder(folder, recipe, resume, force)
@@ -97,6 +99,7 @@ def _fit(recipe: Recipe, place: RunFolder, module: Training, batches: Batches, v
     checkpoints = Checkpoints(place.path, options, place.extra())
     checkpoints.on_best = lambda path: _export(path, place, progress, checkpoints)
     # the order matters: what the weights are, how much was heard, whether to stop, then what to save
+    failure: SlotaudioError | None = None
     callbacks: list[lightning.Callback] = [EMAWeightAveraging(decay=options.ema)] if options.ema else []
     callbacks += [progress, stopping, checkpoints, Pictures(), divergence, *([TQDMProgressBar()] if bar else [])]
     try:
@@ -134,6 +137,10 @@ def _fit(recipe: Recipe, place: RunFolder, module: Training, batches: Batches, v
             f"{error} at step {divergence.step}; the batch's utterances are in {divergence.report}. The checkpoints "
             "are older and sound: resume with a lower train.learning_rate, or a lower train.gradient_clip"
         ) from None
+    except SlotaudioError as error:
+        failure = _without_worker(error)
+    if failure is not None:  # raised here, where nothing holds the worker processes any more
+        raise failure
     if checkpoints.failure:
         raise SlotaudioError(checkpoints.failure)
     if checkpoints.best_score is None:
@@ -146,6 +153,12 @@ def _fit(recipe: Recipe, place: RunFolder, module: Training, batches: Batches, v
         checkpoints.best_step,
         place.model,
     )
+
+
+def _without_worker(error: SlotaudioError) -> SlotaudioError:
+    """Return the error as it was raised: torch puts a worker's whole traceback into the message."""
+    name, message = f"{type(error).__name__}: ", str(error)
+    return type(error)(message.rpartition(name)[2].strip()) if message.startswith("Caught ") else error
 
 
 def _rehearse(model: SlotModel, objective: Any, datasets: Mapping[str, Any]) -> None:

@@ -1,14 +1,18 @@
 """`slotaudio train` as a user meets it: what it says when something is wrong, and when it is stopped."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
 import pytest
+import torch
 
 from slotaudio.cli import main
+from slotaudio.data import bundled
+from slotaudio.data.folder import FolderMixtures
 
 RECIPE = """
 model.window = 0.125
@@ -100,6 +104,28 @@ def test_the_users_mistakes_get_one_message_and_exit_code_2(tiny, capsys, argume
     assert complaint in err
     assert "Traceback" not in err
     assert not (tiny / "runs").exists()
+
+
+def test_what_a_worker_process_finds_wrong_is_one_sentence_too(tiny, capsys):
+    speech = tiny / "speech"
+    shutil.copytree(bundled.speech("train"), speech)
+    sound = FolderMixtures(speech, seconds=0.125, size=16, seed=3)[0][2]["utterances"]
+    for path in speech.rglob("*.flac"):  # all but those that the parent process tries before it starts workers
+        if path.relative_to(speech).as_posix() not in sound:
+            path.write_bytes(path.read_bytes()[:100])
+    workers = ["--set", "train.workers=1", "--set", "train.steps=20", "--set", "data.train.seed=3"]
+    code, err = run(capsys, "tiny.toml", "--set", f"data.train.path={speech}", *workers)
+    assert code == 2
+    assert err.startswith("slotaudio: error: ")
+    assert "Traceback" not in err
+    assert ".flac" in err
+
+
+def test_a_gpu_that_is_not_there(tiny, capsys, monkeypatch):
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    code, err = run(capsys, "tiny.toml", "--set", "train.device=gpu")
+    assert code == 2
+    assert "train.device = 'gpu', but torch finds no GPU here" in err
 
 
 def test_training_without_lightning_names_the_extra(tiny, capsys, monkeypatch):

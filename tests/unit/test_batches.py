@@ -1,5 +1,8 @@
 """The sequence of training batches: its order, and that it can be entered anywhere."""
 
+import multiprocessing
+import signal
+import subprocess
 from itertools import count, islice
 
 import pytest
@@ -93,3 +96,18 @@ def test_epochs_smaller_than_a_batch_are_an_error():
         Batches(Drawn(3), 4, 0, 10, seed=0)
     with pytest.raises(DataError, match="less than one batch of 4"):
         list(islice(Batches(Streamed(3), 4, 0, 10, seed=0), 1))
+
+
+def test_workers_outlive_a_signal_to_the_group_but_not_their_parent():
+    batches = iter(Batches(Drawn(200), 2, 0, 100, seed=0, workers=1))
+    next(batches)
+    (worker,) = multiprocessing.active_children()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        subprocess.run(["kill", f"-{number.value}", str(worker.pid)], check=True)  # not from the parent
+    assert len(ids(islice(batches, 20))) == 20
+    assert worker.is_alive()
+    worker.terminate()
+    worker.join(timeout=30)
+    assert worker.exitcode == 0
+    with pytest.raises(RuntimeError, match="exited unexpectedly"):
+        list(batches)
