@@ -7,6 +7,7 @@ class TestEvidence(BottleneckConformance):
     component = "evidence"
     options = {"slot_dim": 8, "presence": True}
     attention_over = "tokens"
+    compiles = exports = True
 
 
 class TestWithoutDepletion(BottleneckConformance):

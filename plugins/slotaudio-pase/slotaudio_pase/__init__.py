@@ -1,6 +1,7 @@
 """PASE as a plug-in of slotaudio: Sinc frontend, PASE and PASE+ encoders, self-supervised workers. Imports no torch."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from slotaudio import hookimpl
 
@@ -18,3 +19,10 @@ def slotaudio_encoders() -> Mapping[str, str]:
 @hookimpl
 def slotaudio_objectives() -> Mapping[str, str]:
     return {"pase": "slotaudio_pase.objective:PaseWorkers"}
+
+
+@hookimpl
+def slotaudio_commands(app: Any) -> None:
+    from slotaudio_pase.command import embed
+
+    app.command("embed")(embed)

@@ -22,7 +22,19 @@ from slotaudio_pase.workers import (
 )
 
 Worker = Literal[
-    "waveform", "lps", "mfcc", "prosody", "lim", "gim", "spc", "fbank", "lps_long", "fbank_long", "mfcc_long"
+    "waveform",
+    "lps",
+    "mfcc",
+    "prosody",
+    "lim",
+    "gim",
+    "spc",
+    "fbank",
+    "gammatone",
+    "lps_long",
+    "fbank_long",
+    "gammatone_long",
+    "mfcc_long",
 ]
 PASE: tuple[Worker, ...] = ("waveform", "lps", "mfcc", "prosody", "lim", "gim", "spc")
 
@@ -55,7 +67,8 @@ class PaseWorkers(nn.Module):
     Args:
         in_dim: width of the encoder's tokens (offered by the recipe).
         sample_rate: in hertz (offered by the recipe).
-        workers: by name; the default is PASE's. PASE+ has no ``spc`` and adds ``fbank`` and the ``_long`` ones.
+        workers: by name; the default is PASE's. PASE+ has no ``spc`` and adds ``fbank``,
+            ``gammatone`` and the ``_long`` ones.
         chunk: seconds of a chunk.
         hidden: width of each worker's hidden layer; 256 in the paper.
         spc_frames: frames of SPC's sequences.

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from slotaudio.resampling import torchaudio
+from slotaudio_pase.gammatone import LogGammatone
 from slotaudio_pase.pitch import filled, yin
 from slotaudio_pase.trunk import HOP
 
@@ -122,11 +123,13 @@ TARGETS: dict[str, Callable[..., Any]] = {
     "mfcc": partial(Cepstrum, window=400),
     "prosody": partial(Prosody, window=400),
     "fbank": partial(LogMel, window=400),
+    "gammatone": partial(LogGammatone, window=400),
     "lps_long": partial(LogPower, window=512),
     "fbank_long": partial(LogMel, window=1024),
+    "gammatone_long": partial(LogGammatone, window=2048),
     "mfcc_long": partial(Cepstrum, window=2048),
 }
-"""Targets by the name of their worker; the last four are those of PASE+ (windows in samples at 16 kHz)."""
+"""Targets by the name of their worker; all but the first four are those of PASE+ (windows in samples at 16 kHz)."""
 
 
 def described_anew(

@@ -9,6 +9,7 @@ class TestSincFrontend(FrontendConformance):
     options = {"filters": 5, "width": 31}
     longest = 300
     inverse_tolerance = None  # what no filter passes is lost; see test_sinc.py
+    compiles = exports = True
 
 
 class TestSincFrontendStrided(FrontendConformance):
@@ -24,6 +25,7 @@ class TestPase(EncoderConformance):
     freq = 1
     frames = (480, 1300)
     bfloat16_tolerance = 0.5  # a 16-bit wave goes through eight layers without a transform in front
+    compiles = exports = True
 
 
 class TestPasePlus(EncoderConformance):
@@ -32,6 +34,7 @@ class TestPasePlus(EncoderConformance):
     freq = 1
     frames = (480, 1300)
     bfloat16_tolerance = 0.5
+    compiles = exports = True
 
 
 class TestPaseWorkers(ObjectiveConformance):

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from slotaudio_pase.gammatone import centres
 from slotaudio_pase.standardise import Standardise
 from slotaudio_pase.targets import TARGETS, described_anew
 from slotaudio_pase.workers import (
@@ -22,7 +23,7 @@ def noise(seed, *shape):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-DIMENSIONS = {"waveform": 1, "lps": 1025, "mfcc": 20, "prosody": 4, "fbank": 40}
+DIMENSIONS = {"waveform": 1, "lps": 1025, "mfcc": 20, "prosody": 4, "fbank": 40, "gammatone": 40}
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -41,6 +42,17 @@ def test_the_log_power_spectrum_shows_a_tone():
     spectrum = TARGETS["lps"](16000)(tone)[0, :, 50]
     assert int(spectrum.argmax()) == 1000 * 2048 // 16000
     assert TARGETS["lps"](16000)(tone / 10)[0, 128, 50] == pytest.approx(float(spectrum[128]) - 20, abs=1e-3)
+
+
+def test_gammatone_bands_are_where_their_tones_are():
+    wanted = centres(40, 16000)
+    assert wanted[0].item() == pytest.approx(50)
+    assert wanted[-1].item() == pytest.approx(7200)
+    for band in (3, 20, 38):
+        tone = torch.sin(2 * math.pi * wanted[band].item() * torch.arange(16000) / 16000)[None]
+        levels = TARGETS["gammatone_long"](16000)(tone)[0, :, 50]
+        assert int(levels.argmax()) == band
+        assert levels[band] - levels.roll(5)[band] > 5
 
 
 def test_frames_lie_where_the_sound_is():
