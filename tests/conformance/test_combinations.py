@@ -14,30 +14,49 @@ from slotaudio.testing.drawing import wave
 from slotaudio.types import Batch
 
 SMALL = {
-    "stft": {"window": 64, "hop": 16, "framing": "centred", "features": "complex"},
-    "resnet": {"depth": 10, "width": 2},
-    "band_split": {"dim": 4, "hidden": 2},
-    "transformer": {"slot_dim": 8, "layers": 1, "heads": 2, "qkv_dim": 4, "mlp_dim": 4},
-    "slot_attention": {"slot_dim": 8, "iterations": 1},
-    "carry_over": {"bottleneck": {"name": "slot_attention", "slot_dim": 8, "iterations": 1}, "heads": 2},
-    "spatial_broadcast": {"hidden": 8, "layers": 1, "waves": [2, 2]},
-    "mask": {"hidden": 2},
+    ("frontend", "stft"): {"window": 64, "hop": 16, "framing": "centred", "features": "complex"},
+    ("frontend", "sinc"): {"filters": 8, "width": 31},
+    ("encoder", "resnet"): {"depth": 10, "width": 2},
+    ("encoder", "band_split"): {"dim": 4, "hidden": 2},
+    ("encoder", "music_unet"): {"width": 4, "strides": [4, 2], "kernel": 4},
+    ("encoder", "pase"): {"width": 2, "dim": 4},
+    ("encoder", "pase_plus"): {"width": 2, "dim": 4, "hidden": 4},
+    ("bottleneck", "transformer"): {"slot_dim": 8, "layers": 1, "heads": 2, "qkv_dim": 4, "mlp_dim": 4},
+    ("bottleneck", "slot_attention"): {"slot_dim": 8, "iterations": 1},
+    ("bottleneck", "carry_over"): {
+        "bottleneck": {"name": "slot_attention", "slot_dim": 8, "iterations": 1},
+        "heads": 2,
+    },
+    ("bottleneck", "dual_path_transformer"): {
+        "slot_dim": 8,
+        "dim": 8,
+        "blocks": 1,
+        "heads": 2,
+        "hidden": 4,
+        "segment": 8,
+    },
+    ("bottleneck", "evidence"): {"slot_dim": 8, "iterations": 1},
+    ("decoder", "spatial_broadcast"): {"hidden": 8, "layers": 1, "waves": [2, 2], "output": "softplus"},
+    ("decoder", "mask"): {"hidden": 2},
 }
-"""Small options; what is not in the table is tried with its defaults."""
+"""Small options, also of the plug-ins in plugins/; what is not in the table is tried with its defaults."""
+
+FAMILIES = ("frontend", "encoder", "bottleneck", "decoder")
+SAMPLES = 640
 
 
-def small(name: str) -> Spec:
-    return Spec(name, **copy.deepcopy(SMALL.get(name.rpartition("/")[2], {})))
+def small(family: str, name: str) -> Spec:
+    return Spec(name, **copy.deepcopy(SMALL.get((family, name), {})))
 
 
 def batch() -> Batch:
-    sources = wave(0, 2, 2, 1, 320) / 2
+    sources = wave(0, 2, 2, 1, SAMPLES) / 2
     return Batch(sources.sum(1), sources)
 
 
 def composed(*names: str) -> tuple[SlotModel | None, str]:
     try:
-        return compose(*map(small, names), window=None), ""
+        return compose(*map(small, FAMILIES, names), window=None), ""
     except UserError as reason:
         return None, str(reason)
 
@@ -81,7 +100,7 @@ def test_the_systems_of_the_documentation_are_among_those_that_train():
 )
 def test_what_does_not_fit_says_why(stages, message):
     wanted = {"frontend": "stft", "encoder": "resnet", "bottleneck": "slot_attention", "decoder": "spatial_broadcast"}
-    wanted = {family: name and small(name) for family, name in {**wanted, **stages}.items()}
+    wanted = {family: name and small(family, name) for family, name in {**wanted, **stages}.items()}
     with pytest.raises(IncompatibleStages, match=message):
         compose(**wanted)
 
@@ -120,7 +139,8 @@ def test_stages_can_offer_and_require_what_the_core_does_not_know(tmp_path):
             share = self.inner(vectors).mean(-1).transpose(1, 2)[:, :, :, None, None].softmax(1)
             return Estimates(masks=share.expand(-1, -1, *spectrum.values.shape[1:]).contiguous())
 
-    model = compose(small("stft"), "pooling_test", small("slot_attention"), "secretive_test", window=None)
+    stages = small("frontend", "stft"), "pooling_test", small("bottleneck", "slot_attention"), "secretive_test"
+    model = compose(*stages, window=None)
     assert model.decoder.inner.out_features == 5
     save_pretrained(model, tmp_path / "model")
     assert from_pretrained(tmp_path / "model").decoder.inner.out_features == 5
