@@ -51,6 +51,29 @@ def test_depletion_drives_near_equal_slots_apart(seed):
     assert overlaps[1.0] < overlaps[0.0] - 0.05
 
 
+def alternation(seed, damping):
+    """Mean cosine of the attention's changes from one iteration to the next: negative where it swings."""
+    generator = torch.Generator().manual_seed(seed)
+    tokens = torch.randn(3, 1, 24, 6, generator=generator)
+    tokens[:, :, :16] = tokens[:, :, :1] + 0.1 * tokens[:, :, :16]  # one source owns most of them
+    slot = torch.randn(3, 1, 16, generator=generator)
+    initial = slot + 0.3 * torch.randn(3, 2, 16, generator=generator)
+    torch.manual_seed(seed)
+    module = EvidenceSlotAttention(6, 2, slot_dim=16, positions=False, temperature=0.5, damping=damping).eval()
+    attentions = []
+    for module.iterations in range(1, 8):
+        attentions.append(module(Features(tokens, torch.zeros(24, 2)), initial).attention.flatten())
+    changes = torch.stack(attentions).diff(dim=0)
+    return torch.cosine_similarity(changes[1:], changes[:-1]).mean().item()
+
+
+@torch.no_grad()
+def test_damping_keeps_the_slots_from_swinging():
+    swings = {damping: sum(alternation(seed, damping) for seed in range(8)) / 8 for damping in (1.0, 0.5)}
+    assert swings[1.0] < -0.1  # all flee from the loudest source, and return
+    assert swings[0.5] > 0.1
+
+
 @torch.no_grad()
 def test_slots_that_start_equal_stay_equal():
     vectors = attention_module()(features(), near_twins(0, apart=0.0)).vectors
