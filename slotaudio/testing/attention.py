@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
+from slotaudio.testing.equivariance import difference
 from slotaudio.testing.modules import ModuleConformance
 
 TEMPERATURES = (0.1, 1.0, 10.0)
@@ -36,13 +37,15 @@ class AttentionChecks(ModuleConformance):
     def test_temperature_matters(self) -> None:
         """A lower temperature sharpens the attention, which stays normalised: it acts before the softmax."""
         if self.takes(self.temperature):
-            sharpness = []
+            sharpness, vectors = [], []
             state = self.module().state_dict()
             for value in TEMPERATURES:
                 module = self.build(**{self.temperature: value}).eval()
                 module.load_state_dict(state)
                 with torch.no_grad():
-                    attention = self.call(module, *self.inputs(0, **self.largest())).attention
+                    slots = self.call(module, *self.inputs(0, **self.largest()))
+                attention = slots.attention
+                vectors.append(slots.vectors)
                 self.require(attention is not None, f"has a {self.temperature} and shows no attention")
                 self._require_shares(attention, f" with {self.temperature}={value}")
                 axis = 2 if self._adds_up(attention, 2) and self.attention_over != "tokens" else 3
@@ -52,6 +55,9 @@ class AttentionChecks(ModuleConformance):
                 f"has a {self.temperature} that does not matter: the largest share is on average "
                 + ", ".join(f"{share:.4f} at {value}" for share, value in zip(sharpness, TEMPERATURES, strict=True)),
             )
+
+            gap = difference(vectors[0], vectors[2])
+            self.require(gap > 1e-4, f"shows attention of another {self.temperature} than its slots were made with")
 
     def _require_shares(self, attention: Tensor, when: str) -> None:
         self.require(bool((attention >= 0).all()), f"has negative attention{when}")

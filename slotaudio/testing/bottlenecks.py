@@ -97,6 +97,11 @@ class BottleneckConformance(AttentionChecks):
         self.require(global_randomness() == before, "draws its initial slots from a global generator")
         self.require_shape("initial_slots", first, (3, self.slots, module.slot_dim))
         self.require_close(again, first, 0.0, "the same seed gives other initial slots")
+        drawing = generator(6)
+        with torch.no_grad():
+            other = module.initial_slots(3, drawing)
+        untouched = torch.equal(drawing.get_state(), generator(6).get_state())
+        self.require(untouched or not torch.equal(other, first), "draws the same initial slots whatever the seed")
         apart = torch.cdist(first, first) + torch.eye(self.slots)
         self.require(
             bool((apart > 0).all()), "starts two slots from the same vector: nothing can tell them apart later"
@@ -121,14 +126,15 @@ class BottleneckConformance(AttentionChecks):
 
             def check(seed: int, **sizes: int) -> None:
                 features, initial = self.double(self.inputs(seed, **sizes))
-                later = features.tokens.clone()
-                later[:, 1:] = -2 * later[:, 1:] + 1
                 with torch.no_grad():
-                    before, after = (
-                        _steps(self.call(module, replace(features, tokens=tokens), initial), slice(0, 1))
-                        for tokens in (features.tokens, later)
-                    )
-                self.require_close(after, before, TOLERANCE[torch.float64], "lets later windows change the first")
+                    before = self.call(module, features, initial)
+                    for cut in range(1, sizes["steps"]):
+                        tokens = features.tokens.clone()
+                        tokens[:, cut:] = -2 * tokens[:, cut:] + 1
+                        after = self.call(module, replace(features, tokens=tokens), initial)
+                        found, expected = (_steps(slots, slice(0, cut)) for slots in (after, before))
+                        how = f"lets window {cut} and later ones change those before"
+                        self.require_close(found, expected, TOLERANCE[torch.float64], how)
 
             self.for_all(check, steps=self.steps[1])
 

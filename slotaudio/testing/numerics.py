@@ -130,6 +130,7 @@ class NumericChecks(StageConformance):
     def test_same_inputs_same_outputs(self) -> None:
         """In evaluation nothing is drawn and nothing is remembered from call to call."""
         module = self.module()
+        state = copy.deepcopy(module.state_dict()) if isinstance(module, torch.nn.Module) else {}
 
         def check(seed: int, **sizes: int) -> None:
             inputs, others = self.inputs(seed, **sizes), self.inputs(seed + 1, **sizes)
@@ -142,6 +143,21 @@ class NumericChecks(StageConformance):
                 with seeded(2):
                     again = self.call(module, *inputs)
             self.require_close(again, first, 0.0, "the same inputs give another output the second time")
+            if state:
+                self.require_close(module.state_dict(), state, 0.0, "changes its own state in evaluation mode")
+
+        self.for_all(check)
+
+    def test_memory_layout_does_not_matter(self) -> None:
+        """Inputs that are views of something larger give the same as contiguous ones."""
+        module = self.module()
+
+        def check(seed: int, **sizes: int) -> None:
+            inputs = self.inputs(seed, **sizes)
+            views = self.change(inputs, lambda tensor, _: torch.cat([tensor, tensor], dim=-1)[..., : tensor.shape[-1]])
+            with torch.no_grad():
+                expected, found = self.call(module, *inputs), self.call(module, *views)
+            self.require_close(found, expected, TOLERANCE[torch.float32], "inputs that are not contiguous matter")
 
         self.for_all(check)
 

@@ -34,6 +34,7 @@ class ObjectiveConformance(ComponentConformance):
         trained: stages of the model whose parameters must all get a gradient.
         labelled: sources have fixed meanings, so that their order matters (stems).
         mean_over_items: the loss of a batch is the mean of its items' losses.
+        surplus_slots: works with fewer sources than slots.
         draws: uses random numbers, so that the same batch gives another loss.
         perfect: what perfect estimates are: the sources, the mixture (autoencoders), or None where the
             objective looks at no estimates.
@@ -46,6 +47,7 @@ class ObjectiveConformance(ComponentConformance):
     trained: ClassVar[tuple[str, ...]] = ("encoder", "bottleneck", "decoder")
     labelled: ClassVar[bool] = False
     mean_over_items: ClassVar[bool] = True
+    surplus_slots: ClassVar[bool] = True
     draws: ClassVar[bool] = False
     perfect: ClassVar[Literal["sources", "mixture"] | None] = "sources"
 
@@ -103,6 +105,14 @@ class ObjectiveConformance(ComponentConformance):
             for name, parameter in model.named_parameters():
                 finite = parameter.grad is None or bool(parameter.grad.isfinite().all())
                 self.require(finite, f"gives {name} a gradient that is not finite when {which} silent")
+
+    def test_fewer_sources_than_slots_are_legal(self) -> None:
+        """Slots left over are normal input."""
+        if self.surplus_slots and self.sources > 1:
+            batch = self.batch(0)
+            losses = self.build()(self.composed(), Batch(batch.sources[:, 0], batch.sources[:, :1], batch.metadata))
+            finite = all(bool(loss.isfinite()) for loss in losses.values())
+            self.require(finite, "is not finite when there are fewer sources than slots")
 
     def test_order_of_the_sources_does_not_matter(self) -> None:
         """Sources are a set, unless the objective says that they are labelled."""

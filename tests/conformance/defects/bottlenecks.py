@@ -77,6 +77,17 @@ class TemperatureTurnedRound(HealthyBottleneck):
         return (logits * self.temperature).softmax(dim=1)
 
 
+class TemperatureForShow(HealthyBottleneck):
+    """Shows attention that its slots were not made with."""
+
+    def bind(self, tokens, slots):
+        slots, _ = super().bind(tokens, slots)
+        return slots, (self.logits(tokens, slots) / self.temperature).softmax(dim=1)
+
+    def attend(self, logits):
+        return logits.softmax(dim=1)
+
+
 class NumberedSlots(HealthyBottleneck):
     """Tells its slots apart by their place."""
 
@@ -128,6 +139,21 @@ class NoiseOnTheWrongDevice(HealthyBottleneck):
         return self.mean + 0.1 * torch.randn(batch, *self.mean.shape, generator=generator)
 
 
+class SeedsItself(HealthyBottleneck):
+    """Sets the generator back before it draws."""
+
+    def initial_slots(self, batch, generator=None):
+        return super().initial_slots(batch, generator and generator.manual_seed(0))
+
+
+class LooksOneWindowAhead(HealthyBottleneck):
+    """Mixes the second window with the third."""
+
+    def read(self, tokens):
+        tokens = super().read(tokens)
+        return torch.cat([tokens[:, :1], tokens[:, 1:] + tokens[:, 1:].flip(1)], dim=1)
+
+
 class SeesTheFuture(HealthyBottleneck):
     """Removes the mean over all windows."""
 
@@ -174,6 +200,7 @@ DEFECTS = (
     Defect("bottleneck", SoftmaxOverTheBatch, "test_batch_items_do_not_see_each_other"),
     Defect("bottleneck", TemperatureAfterNormalisation, "test_temperature_matters"),
     Defect("bottleneck", TemperatureTurnedRound, "test_temperature_matters"),
+    Defect("bottleneck", TemperatureForShow, "test_temperature_matters"),
     Defect("bottleneck", NumberedSlots, "test_permuting_the_initial_slots_permutes_the_result"),
     Defect("bottleneck", OneAfterTheOther, "test_permuting_the_initial_slots_permutes_the_result"),
     Defect("bottleneck", IgnoresTheInitialSlots, "test_permuting_the_initial_slots_permutes_the_result"),
@@ -181,6 +208,8 @@ DEFECTS = (
     Defect("bottleneck", GlobalNoise, "test_initial_slots_come_from_the_generator"),
     Defect("bottleneck", SlotsAllAlike, "test_initial_slots_come_from_the_generator"),
     Defect("bottleneck", NoiseOnTheWrongDevice, "test_it_moves_between_devices"),
+    Defect("bottleneck", SeedsItself, "test_initial_slots_come_from_the_generator"),
+    Defect("bottleneck", LooksOneWindowAhead, "test_the_future_does_not_reach_the_past"),
     Defect("bottleneck", SeesTheFuture, "test_the_future_does_not_reach_the_past"),
     Defect("bottleneck", CarriesTheFirstWindow, "test_window_by_window_equals_one_call"),
     Defect("bottleneck", ForgetsToCarry, "test_window_by_window_equals_one_call"),

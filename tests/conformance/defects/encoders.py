@@ -153,6 +153,25 @@ class Remembers(Changed):
         return tokens - self.memory
 
 
+class CountsItsCalls(HealthyEncoder):
+    """Writes to a buffer in evaluation, too."""
+
+    def __init__(self, in_channels: int, width: int = 8) -> None:
+        super().__init__(in_channels, width)
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, features):
+        self.calls += 1
+        return super().forward(features)
+
+
+class ViewsItsInput(HealthyEncoder):
+    """Takes for granted that its input is contiguous."""
+
+    def forward(self, features):
+        return super().forward(features.view(len(features), -1).view(features.shape))
+
+
 class AlwaysDropout(Changed):
     """Drops tokens in evaluation, too."""
 
@@ -294,6 +313,8 @@ DEFECTS = (
     Defect("encoder", LosesBfloat16, "test_bfloat16_autocast_agrees_with_float32"),
     Defect("encoder", RootAfterRounding, "test_bfloat16_autocast_trains"),
     Defect("encoder", Remembers, "test_same_inputs_same_outputs"),
+    Defect("encoder", CountsItsCalls, "test_same_inputs_same_outputs"),
+    Defect("encoder", ViewsItsInput, "test_memory_layout_does_not_matter"),
     Defect("encoder", AlwaysDropout, "test_same_inputs_same_outputs"),
     Defect("encoder", HiddenProjection, "test_state_dict_restores_it_exactly"),
     Defect("encoder", StateThatIsNoTensor, "test_safetensors_restore_it_exactly"),

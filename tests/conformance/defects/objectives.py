@@ -53,6 +53,13 @@ class SumOverTheBatch(HealthyObjective):
         return matched.sum()
 
 
+class TwoSourcesOnly(HealthyObjective):
+    """Count on as many sources as slots."""
+
+    def match(self, cost):
+        return super().match(cost) if cost.shape[1] == cost.shape[2] else cost.argmin(dim=2)[:, :, None]
+
+
 class RatioOfZero(HealthyObjective):
     """Divide by the power of a source, which may be zero."""
 
@@ -102,6 +109,7 @@ DEFECTS = (
     Defect("objective", NoMatching, "test_order_of_the_sources_does_not_matter"),
     Defect("objective", OneAssignmentForTheBatch, "test_batch_items_do_not_see_each_other"),
     Defect("objective", SumOverTheBatch, "test_batch_items_do_not_see_each_other"),
+    Defect("objective", TwoSourcesOnly, "test_fewer_sources_than_slots_are_legal"),
     Defect("objective", RatioOfZero, "test_silence_is_legal"),
     Defect("objective", NothingToLearn, "test_losses_are_named_numbers"),
     Defect("objective", FirstSlotOnly, "test_losses_are_named_numbers"),
