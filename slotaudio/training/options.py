@@ -34,7 +34,7 @@ class TrainOptions:
     precision: Literal["fp32", "bf16"] = "fp32"
     """``"bf16"`` multiplies matrices in bfloat16; transforms, assignment and losses stay in float32."""
     compile: bool = False
-    """Compile the model with `torch.compile`."""
+    """Compile encoder, bottleneck and decoder with `torch.compile`."""
     validate_every: int = 1000
     """Steps between validations."""
     checkpoint_every: int = 1000

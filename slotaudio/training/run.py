@@ -87,14 +87,16 @@ def train(recipe: Recipe, folder: str | Path, resume: bool = False, force: bool 
     for change in place.changes:
         print(f"resuming with a change: {change}", file=sys.stderr)
     if options.compile:
-        model.compile()
+        for stage in (model.encoder, model.bottleneck, model.decoder):  # a frontend is complex, which it cannot compile
+            if isinstance(stage, torch.nn.Module):
+                stage.compile()
     return _fit(recipe, place, Training(model, objective, options), batches, validation)
 
 
 def _fit(recipe: Recipe, place: RunFolder, module: Training, batches: Batches, validation: Any) -> Trained:
     options = recipe.train
     stopping, divergence = Stopping(options.steps, options.max_minutes), Divergence(place.path)
-    bar = sys.stderr.isatty()
+    bar = sys.stdout.isatty()
     progress = Progress(options, lines=not bar)
     checkpoints = Checkpoints(place.path, options, place.extra())
     checkpoints.on_best = lambda path: _export(path, place, progress, checkpoints)
