@@ -4,7 +4,9 @@ A model sees one window at a time and its slots are a *set*: window by window th
 A joining rule puts each window's slots into the order of the outputs; `Joiner` then cross-fades.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -12,7 +14,7 @@ from einops import rearrange, repeat
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from slotaudio.separation.identity import Identity, band_envelope, resemblance
+from slotaudio.separation.identity import Identity, VoiceMemory
 from slotaudio.separation.windows import CrossFade
 from slotaudio.types import Matcher
 
@@ -49,61 +51,87 @@ class AsGiven:
 
 
 class ByOverlap:
-    """Blind: match on the samples that neighbouring windows share; through pauses, on a memory of each output.
+    """Blind: follow each slot over the samples that neighbouring windows share, and each voice through pauses.
 
-    The cost of going on with slot i in output j is the energy of their difference on the shared samples,
-    relative to the energy there, plus a little of how differently the two sound. The second part decides
-    when the shared samples are (nearly) silent: in a pause, or for windows that do not overlap.
+    Two windows that overlap heard the same samples: the slot that made the same of them goes on. How much that
+    says depends on how loud the slot is there: of a pause nothing can be said, nor of windows that do not overlap.
+    Then the voice decides (`slotaudio.separation.identity`). What a slot says is gathered as long as it speaks;
+    when that contradicts the choice made in its first instant by more than `loyalty`, the slot moves to the
+    output of that voice.
 
     Args:
         matcher: the one the model was trained with.
-        identity: describes what a slot sounds like (see `slotaudio.separation.identity`).
-        weight: of the memory beside the shared samples.
-        rate: share of a new window in the memory.
+        identity: knows what each output sounds like; `VoiceMemory` by default.
+        loyalty: nats of evidence for another output that it takes to leave one while speaking.
+        keep: share of what was gathered that is still held against the slot a window later.
     """
 
     def __init__(
-        self, matcher: Matcher, identity: Identity = band_envelope, weight: float = 0.1, rate: float = 0.05
+        self, matcher: Matcher, identity: Identity | None = None, loyalty: float = 5.0, keep: float = 0.95
     ) -> None:
         self.matcher = matcher
-        self.identity = identity
-        self.weight = weight
-        self.rate = rate
-        self.memory: Float[Tensor, "batch slots dim"] | None = None
-        self.loudest: Float[Tensor, " batch"] | None = None
+        self.identity = VoiceMemory() if identity is None else identity
+        self.loyalty = loyalty
+        self.keep = keep
+        self._gathered: Float[Tensor, "batch outputs statistics"] | None = None
+        self._loudest: Float[Tensor, " batch"] | None = None
+        self._ahead: Float[Tensor, "windows batch slots statistics"] | None = None
+
+    def foresee(self, windows: Sequence[SlotWindow], overlap: int) -> None:
+        """Hear what the slots of the next windows go on to say, which then counts for the first of them too.
+
+        Args:
+            windows: those that this rule will be called with next.
+            overlap: samples that neighbours share.
+        """
+        for window in windows:
+            self._hear(window)
+        said = self.identity.describe(windows[-1])
+        ahead = [torch.zeros_like(said)]
+        for window, following in reversed(list(pairwise(windows))):
+            end = window.waves[..., window.waves.shape[-1] - overlap :]
+            source, sureness = self._followed(end, following.waves)
+            ahead.append(take(self.keep * sureness[..., None] * (said + ahead[-1]), source.argsort(dim=1)))
+            said = self.identity.describe(window)
+        self._ahead = torch.stack(ahead[::-1])
 
     def __call__(
         self, shared: Float[Tensor, "batch slots channels overlap"] | None, window: SlotWindow
     ) -> Int[Tensor, "batch slots"]:
         """Match the window's slots to the outputs so far; the first window's order is the outputs' order."""
-        waves = window.waves
-        slots = waves.shape[1]
-        power = waves.square().mean(dim=(2, 3))  # batch slots
-        total = power.sum(dim=1)
-        self.loudest = total if self.loudest is None else torch.maximum(self.loudest * 0.99, total)
-        described = self.identity(window)
-        if shared is None or self.memory is None:
+        self._hear(window)
+        said = gathered = self.identity.describe(window)
+        if shared is None or self._gathered is None:
             order = AsGiven()(shared, window)
-            self.memory = torch.zeros_like(described)
         else:
-            cost = self.weight * (1 - resemblance(described, self.memory)) + self._difference(waves, shared)
-            order = complete(self.matcher(cost), slots)
-        # an output is remembered by what it says, not by its silences
-        share = self.rate * (power.gather(1, order) / self.loudest[:, None].clamp_min(1e-20)).clamp(max=1)
-        self.memory = torch.lerp(self.memory, take(described, order), share[..., None])
+            before, sureness = self._followed(shared, window.waves)
+            gathered = said + self.keep * sureness[..., None] * take(self._gathered, before)
+            evidence = self.identity.evidence(gathered if self._ahead is None else gathered + self._ahead[0])
+            stays = torch.nn.functional.one_hot(before, before.shape[1]).to(evidence)
+            # where nothing is said, slots stay in their places
+            order = self.matcher(-(evidence + stays * (self.loyalty * sureness + 1e-3)[..., None]))
+        if self._ahead is not None:
+            self._ahead = self._ahead[1:] if len(self._ahead) > 1 else None
+        self._gathered = take(gathered, order)
+        self.identity.remember(take(said, order))
         return order
 
-    def _difference(
-        self, waves: Float[Tensor, "batch slots channels window"], shared: Float[Tensor, "batch slots channels overlap"]
-    ) -> Float[Tensor, "batch slots outputs"]:
-        assert self.loudest is not None
+    def _hear(self, window: SlotWindow) -> None:
+        total = window.waves.square().mean(dim=3).sum(dim=(1, 2))
+        self._loudest = total if self._loudest is None else torch.maximum(self._loudest * 0.995, total)
+
+    def _followed(
+        self, shared: Float[Tensor, "batch slots channels overlap"], waves: Float[Tensor, "batch slots channels window"]
+    ) -> tuple[Int[Tensor, "batch slots"], Float[Tensor, "batch slots"]]:
+        """Return for every slot the output that it goes on from, and how sure that is, 0 to 1."""
+        assert self._loudest is not None
         size = shared.shape[-1]
         new = rearrange(waves[..., :size], "batch slots channels time -> batch slots (channels time)")
         old = rearrange(shared, "batch slots channels time -> batch slots (channels time)")
         error = torch.cdist(new, old, compute_mode="donot_use_mm_for_euclid_dist").square()
-        energy = old.square().sum(dim=(1, 2))
-        floor = 1e-3 * size * shared.shape[2] * self.loudest  # 30 dB below the loudest window counts as silence
-        return error / (energy + floor).clamp_min(1e-20)[:, None, None]
+        energy = new.square().sum(dim=2)
+        floor = (1e-3 * size * self._loudest).clamp_min(1e-20)  # 30 dB below the loudest window counts as silence
+        return self.matcher(error).argsort(dim=1), energy / (energy + floor[:, None])
 
 
 class ByReference:
@@ -145,6 +173,12 @@ class Joiner:
         self.rule = rule
         self._fade = CrossFade(window, hop)
 
+    def foresee(self, windows: Sequence[SlotWindow]) -> None:
+        """Show the rule which windows will be pushed next, if it can make use of that."""
+        foresee = getattr(self.rule, "foresee", None)
+        if foresee is not None:
+            foresee(windows, self._fade.overlap)
+
     def push(self, window: SlotWindow) -> tuple[Float[Tensor, "batch slots channels hop"], Int[Tensor, "batch slots"]]:
         """Add the next window; return the finished samples and, for every output, its slot in this window."""
         order = self.rule(self._fade.tail, window)
@@ -164,7 +198,7 @@ def join(
     reference: Float[Tensor, "batch sources channels time"] | None = None,
 ) -> Float[Tensor, "batch slots channels time"]:
     """Join all windows of a recording, blindly or, for evaluation, by its true sources."""
-    rule = ByOverlap(matcher) if reference is None else ByReference(matcher, reference, hop)
+    rule: JoiningRule = ByOverlap(matcher) if reference is None else ByReference(matcher, reference, hop)
     joiner = Joiner(windows.shape[-1], hop, rule)
     pieces = [joiner.push(SlotWindow(window))[0] for window in windows.unbind(1)]
     return torch.cat([*pieces, joiner.finish()], dim=-1)[..., :length]

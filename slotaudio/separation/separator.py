@@ -16,6 +16,7 @@ from slotaudio.compose import build
 from slotaudio.errors import UserError
 from slotaudio.model import SlotModel
 from slotaudio.resampling import resample
+from slotaudio.separation.identity import VoiceMemory
 from slotaudio.separation.intake import Wave, as_batch, channel_map, check_rate, checked_blocks, like
 from slotaudio.separation.joining import AsGiven, ByOverlap, ByReference, JoiningRule
 from slotaudio.separation.level import TRAINED
@@ -203,7 +204,7 @@ class Separator:
         """
         check_rate(sample_rate)
         if rule is None:
-            rule = AsGiven() if self.joining == "given" or self.model.names else ByOverlap(self._matcher())
+            rule = AsGiven() if self.joining == "given" or self.model.names else self._by_overlap()
         return SourceStream(
             self.model, self.framing, rule, sample_rate, self.mask, self.consistent, self.level, self.seed, observer
         )
@@ -220,6 +221,10 @@ class Separator:
                 yield piece[0]
         if stream.received:
             yield stream.finish()[0]
+
+    def _by_overlap(self) -> ByOverlap:
+        fresh = self.framing.hop / self.framing.window
+        return ByOverlap(self._matcher(), VoiceMemory(self.sample_rate, fresh))
 
     def _matcher(self) -> Any:
         return self.model.matcher if self.model.matcher is not None else build("matcher", "hungarian")

@@ -155,9 +155,14 @@ class SourceStream:
         )
         waves = waves / gains[:, :, None]
         pieces = []
-        for step, wave in enumerate(waves.unbind(1)):
-            slots = of_window(prediction.slots, step, steps)
-            piece, order = self._joiner.push(SlotWindow(wave, slots.vectors.mean(dim=1).to(wave)))
+        seen = [of_window(prediction.slots, step, steps) for step in range(steps)]
+        upcoming = [
+            SlotWindow(wave, slots.vectors.mean(dim=1).to(wave))
+            for wave, slots in zip(waves.unbind(1), seen, strict=True)
+        ]
+        self._joiner.foresee(upcoming)
+        for window, slots in zip(upcoming, seen, strict=True):
+            piece, order = self._joiner.push(window)
             pieces.append(self._without_lead(piece))
             self._observe(slots, prediction.features.positions, order)
         return pieces
