@@ -2,7 +2,6 @@
 
 import keyword
 import re
-from importlib.resources import files
 from pathlib import Path
 from string import Template
 from typing import Annotated
@@ -42,6 +41,8 @@ def new_plugin(
     force: Annotated[bool, typer.Option("--force", help="Write over files that are there.")] = False,
 ) -> None:
     """Write a plug-in package: one component, its conformance test and its CI."""
+    from importlib.resources import files
+
     words = _names(name, family)
     folder = output / words["project"]
     template = files("slotaudio.cli") / "plugin_template"
