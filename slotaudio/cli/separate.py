@@ -32,8 +32,12 @@ def separate(
         int | None, typer.Option(help="Write only so many sources per recording, those with most energy.")
     ] = None,
     joining: Annotated[
-        str, typer.Option(help="How windows are joined: 'overlap' matches them, 'given' trusts the model's order.")
-    ] = "overlap",
+        str,
+        typer.Option(
+            help="How a speaker stays the same output: 'overlap' matches windows and voices, 'given' trusts the "
+            "model's order, 'auto' does so where the model carries its slots."
+        ),
+    ] = "auto",
     overlap: Annotated[float, typer.Option(help="Share of a window that the next one covers too, 0 to 0.9.")] = 0.5,
     mask: Annotated[str | None, typer.Option(help="'wiener' or 'binary'; the model's own by default.")] = None,
     format: Annotated[str, typer.Option(help="'wav' or 'flac'.")] = "wav",

@@ -26,6 +26,8 @@ class SlotWindow:
     waves: Float[Tensor, "batch slots channels window"]
     vectors: Float[Tensor, "batch slots dim"] | None = None
     presence: Float[Tensor, "batch slots"] | None = None
+    carried: bool = False
+    """Whether the slots went on from those of the window before, each in its place."""
 
 
 @runtime_checkable
@@ -48,6 +50,24 @@ class AsGiven:
         """Return the slots in order."""
         batch, slots = window.waves.shape[:2]
         return repeat(torch.arange(slots, device=window.waves.device), "slots -> batch slots", batch=batch)
+
+
+class Automatic:
+    """Trust slots that are carried from window to window, and join all others by another rule."""
+
+    def __init__(self, otherwise: JoiningRule) -> None:
+        self.otherwise = otherwise
+
+    def foresee(self, windows: Sequence[SlotWindow], overlap: int) -> None:
+        """Show the next windows to the other rule, if it is used and looks ahead."""
+        if not windows[0].carried:
+            _foresee(self.otherwise, windows, overlap)
+
+    def __call__(
+        self, shared: Float[Tensor, "batch slots channels overlap"] | None, window: SlotWindow
+    ) -> Int[Tensor, "batch slots"]:
+        """Return the slots in order where they were carried, else what the other rule says."""
+        return (AsGiven() if window.carried else self.otherwise)(shared, window)
 
 
 class ByOverlap:
@@ -175,9 +195,7 @@ class Joiner:
 
     def foresee(self, windows: Sequence[SlotWindow]) -> None:
         """Show the rule which windows will be pushed next, if it can make use of that."""
-        foresee = getattr(self.rule, "foresee", None)
-        if foresee is not None:
-            foresee(windows, self._fade.overlap)
+        _foresee(self.rule, windows, self._fade.overlap)
 
     def push(self, window: SlotWindow) -> tuple[Float[Tensor, "batch slots channels hop"], Int[Tensor, "batch slots"]]:
         """Add the next window; return the finished samples and, for every output, its slot in this window."""
@@ -188,6 +206,12 @@ class Joiner:
         """Return the samples of the last window that were waiting for a next one."""
         assert self._fade.tail is not None, "finish() before the first push()"
         return self._fade.tail
+
+
+def _foresee(rule: JoiningRule, windows: Sequence[SlotWindow], overlap: int) -> None:
+    foresee = getattr(rule, "foresee", None)
+    if foresee is not None:
+        foresee(windows, overlap)
 
 
 def join(

@@ -18,7 +18,7 @@ from slotaudio.model import SlotModel
 from slotaudio.resampling import resample
 from slotaudio.separation.identity import VoiceMemory
 from slotaudio.separation.intake import Wave, as_batch, channel_map, check_rate, checked_blocks, like
-from slotaudio.separation.joining import AsGiven, ByOverlap, ByReference, JoiningRule
+from slotaudio.separation.joining import AsGiven, Automatic, ByOverlap, ByReference, JoiningRule
 from slotaudio.separation.level import TRAINED
 from slotaudio.separation.masks import mask_function
 from slotaudio.separation.observation import Observation
@@ -54,9 +54,10 @@ class Separator:
 
     Args:
         model: from `slotaudio.compose`, `slotaudio.preset` or `from_pretrained`; put into evaluation mode.
-        joining: ``"overlap"`` matches neighbouring windows blindly on the samples they share and on a memory of
-            each output; ``"given"`` trusts the model's order (slots that are carried over). Slots with names
-            are always taken as given.
+        joining: how a speaker stays the same output. ``"overlap"`` matches neighbouring windows blindly on the
+            samples they share, and through pauses on a memory of each output's voice; ``"given"`` trusts the
+            model's order; ``"auto"`` trusts it where slots are carried from window to window, and matches
+            otherwise. Slots with names are always taken as given.
         overlap: share of a window that the next one covers too, 0 to 0.9.
         mask: replaces the model's: ``"wiener"``, ``"binary"`` or a mapping with options.
         consistent: make the outputs add up (see `slotaudio.separation.residual`).
@@ -75,7 +76,7 @@ class Separator:
     def __init__(
         self,
         model: SlotModel,
-        joining: str = "overlap",
+        joining: str = "auto",
         overlap: float = 0.5,
         mask: Spec | str | Mapping[str, Any] | None = None,
         consistent: bool = True,
@@ -86,8 +87,8 @@ class Separator:
         threads: int | None = None,
         seed: int = 0,
     ) -> None:
-        if joining not in ("overlap", "given"):
-            raise UserError(f"joining {joining!r} is not known; choose 'overlap' or 'given'")
+        if joining not in ("auto", "overlap", "given"):
+            raise UserError(f"joining {joining!r} is not known; choose 'auto', 'overlap' or 'given'")
         if not 0 <= overlap <= 0.9:
             raise UserError(f"an overlap of {overlap} is outside 0 to 0.9")
         if threads is not None:
@@ -205,6 +206,7 @@ class Separator:
         check_rate(sample_rate)
         if rule is None:
             rule = AsGiven() if self.joining == "given" or self.model.names else self._by_overlap()
+            rule = Automatic(rule) if self.joining == "auto" else rule
         return SourceStream(
             self.model, self.framing, rule, sample_rate, self.mask, self.consistent, self.level, self.seed, observer
         )

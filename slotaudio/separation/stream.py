@@ -6,8 +6,10 @@ Whole recordings, files and live sources all go through `SourceStream`; however 
 the sources are the same.
 """
 
+import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from einops import rearrange
@@ -22,6 +24,7 @@ from slotaudio.separation.level import Level
 from slotaudio.separation.masks import synthesise
 from slotaudio.separation.observation import Observation, of_window, reordered
 from slotaudio.separation.residual import ResidualSharer
+from slotaudio.separation.state import fingerprint, load_state, save_state
 from slotaudio.separation.windows import count, split
 from slotaudio.spec import Spec
 from slotaudio.types import Slots
@@ -71,6 +74,7 @@ class SourceStream:
         self.mask = mask
         self.observer = observer
         self._device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+        self._sample_rate = sample_rate
         self._in = Resampler(sample_rate, model.sample_rate)
         self._out = Resampler(model.sample_rate, sample_rate)
         self._level = None if target is None else Level(model.sample_rate, framing.hop, target)
@@ -119,6 +123,35 @@ class SourceStream:
         last = self._finished(torch.cat([self._out.push(joined), self._out.finish()], dim=-1))
         return last if self._sharer is None else torch.cat([last, self._sharer.finish()], dim=-1)
 
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write everything that the stream remembers to a file, to go on later or elsewhere.
+
+        Raises:
+            UserError: see `slotaudio.separation.state.save_state`.
+        """
+        save_state(self, path, self._made_for())
+
+    def restore(self, path: str | os.PathLike[str]) -> None:
+        """Go on where a stream of the same separator was saved, whatever this one received so far.
+
+        Raises:
+            UserError: the file is no such state, or the model, the rate or an option differs (says which).
+        """
+        load_state(self, path, self._made_for())
+        if self._initial is not None:
+            self._initial = self._initial.to(self._device)
+
+    def _made_for(self) -> dict[str, Any]:
+        return {
+            "model": fingerprint(self.model),
+            "sample rate": self._sample_rate,
+            "framing": asdict(self.framing),
+            "mask": self.mask.to_dict(),
+            "joining": type(self._joiner.rule).__name__,
+            "consistency": self._sharer is not None,
+            "level": self._level is not None,
+        }
+
     def _separate(
         self, wave: Float[Tensor, "batch channels time"], least: int
     ) -> Float[Tensor, "batch slots channels joined"]:
@@ -157,7 +190,7 @@ class SourceStream:
         pieces = []
         seen = [of_window(prediction.slots, step, steps) for step in range(steps)]
         upcoming = [
-            SlotWindow(wave, slots.vectors.mean(dim=1).to(wave))
+            SlotWindow(wave, slots.vectors.mean(dim=1).to(wave), carried=prediction.slots.carried is not None)
             for wave, slots in zip(waves.unbind(1), seen, strict=True)
         ]
         self._joiner.foresee(upcoming)

@@ -133,7 +133,7 @@ def test_recordings_of_one_name_do_not_overwrite_each_other(tiny_model, tmp_path
         (["--subtype", "PCM_12"], "WAV has no subtype 'PCM_12'; choose PCM_16, PCM_24, FLOAT"),
         (["--mask", "gauss"], "choose 'binary' or 'wiener'"),
         (["--overlap", "1"], "outside 0 to 0.9"),
-        (["--joining", "luck"], "choose 'overlap' or 'given'"),
+        (["--joining", "luck"], "choose 'auto', 'overlap' or 'given'"),
         (["--threads", "0"], "0 threads"),
         (["--device", "abacus"], "device 'abacus' cannot be used here"),
         (["--model", "audioslots-huge"], "no model named 'audioslots-huge'"),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from slotaudio.matchers.exhaustive import Exhaustive
 from slotaudio.matchers.fixed import Fixed
 from slotaudio.matchers.hungarian import Hungarian
-from slotaudio.separation.joining import AsGiven, ByOverlap, Joiner, SlotWindow, complete, join, take
+from slotaudio.separation.joining import AsGiven, Automatic, ByOverlap, Joiner, SlotWindow, complete, join, take
 from slotaudio.separation.windows import split
 
 WINDOW = 64
@@ -112,3 +112,16 @@ def test_batch_items_are_joined_by_themselves():
     together = join(torch.cat(windows), 300, 32, Hungarian())
     for alone, both in zip(windows, together, strict=True):
         torch.testing.assert_close(join(alone, 300, 32, Hungarian())[0], both)
+
+
+@given(seed=st.integers(0, 999), carried=st.booleans())
+def test_automatic_joining_trusts_carried_slots_only(seed, carried):
+    windows = [SlotWindow(w, carried=carried) for w in shuffled(voices(3, 500, seed), WINDOW // 2, seed).unbind(1)]
+
+    def orders(rule):
+        joiner = Joiner(WINDOW, WINDOW // 2, rule)
+        joiner.foresee(windows)
+        return torch.stack([joiner.push(window)[1] for window in windows])
+
+    expected = AsGiven() if carried else ByOverlap(Hungarian())
+    assert torch.equal(orders(Automatic(ByOverlap(Hungarian()))), orders(expected))

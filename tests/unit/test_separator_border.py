@@ -90,7 +90,7 @@ def test_impossible_rates(separator, rate):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"joining": "telepathy"}, "choose 'overlap' or 'given'"),
+        ({"joining": "telepathy"}, "choose 'auto', 'overlap' or 'given'"),
         ({"overlap": 0.95}, "outside 0 to 0.9"),
         ({"mask": "gauss"}, "choose 'binary' or 'wiener'"),
         ({"threads": 0}, "0 threads"),

@@ -1,0 +1,147 @@
+"""A stream saved in the middle goes on as if nothing had happened, and only where it belongs."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+from slotaudio import Separator, Spec, compose
+from slotaudio.errors import UserError
+from slotaudio.model import SlotModel
+from slotaudio.separation.joining import AsGiven
+from slotaudio.separation.state import fingerprint
+
+
+def model(bottleneck: str = "carry_over", seed: int = 0) -> SlotModel:
+    torch.manual_seed(seed)
+    spec = {
+        "carry_over": Spec("carry_over", bottleneck=Spec("slot_attention", slot_dim=8), heads=2),
+        "slot_attention": Spec("slot_attention", slot_dim=8, initial="gaussian"),
+    }[bottleneck]
+    return compose(
+        encoder=Spec("resnet", depth=18, width=2),
+        bottleneck=spec,
+        decoder=Spec("spatial_broadcast", hidden=8, layers=1),
+        window=0.125,
+    )
+
+
+def wave(seconds: float = 2.0, seed: int = 0) -> torch.Tensor:
+    return 0.1 * torch.randn(1, 1, round(16000 * seconds), generator=torch.Generator().manual_seed(seed))
+
+
+@given(
+    cut=st.integers(0, 32000),
+    bottleneck=st.sampled_from(["carry_over", "slot_attention"]),
+    rate=st.sampled_from([16000, 22050]),
+    options=st.sampled_from([{}, {"overlap": 0.0}, {"consistent": False, "level": None}, {"joining": "given"}]),
+)
+@settings(max_examples=10)
+def test_saved_and_restored_equals_uninterrupted(tmp_path_factory, cut, bottleneck, rate, options):
+    path = tmp_path_factory.mktemp("state") / "talk.state"
+    separator, mixture = Separator(model(bottleneck), **options), wave()
+    whole = separator.open(rate)
+    expected = [whole.push(mixture[..., :cut]), whole.push(mixture[..., cut:]), whole.finish()]
+    first = separator.open(rate)
+    pieces = [first.push(mixture[..., :cut])]
+    first.save(path)
+    second = Separator(model(bottleneck), **options).open(rate)
+    second.restore(path)
+    pieces += [second.push(mixture[..., cut:]), second.finish()]
+    assert second.received == mixture.shape[-1]
+    assert torch.equal(torch.cat(pieces, dim=-1), torch.cat(expected, dim=-1))
+
+
+def test_restored_in_another_process(tmp_path):
+    separator, mixture = Separator(model()), wave()
+    stream = separator.open(16000)
+    stream.push(mixture[..., :20000])
+    stream.save(tmp_path / "talk.state")
+    expected = stream.push(mixture[..., 20000:])
+    program = f"""
+import sys, torch
+sys.path.insert(0, {str(__file__.rsplit("/", 1)[0])!r})
+from test_stream_state import Separator, model, wave
+torch.set_num_threads(1)
+stream = Separator(model()).open(16000)
+stream.restore({str(tmp_path / "talk.state")!r})
+torch.save(stream.push(wave()[..., 20000:]), {str(tmp_path / "rest.pt")!r})
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+    torch.testing.assert_close(torch.load(tmp_path / "rest.pt"), expected)
+
+
+def test_it_is_small_however_long_the_recording(tmp_path):
+    sizes = []
+    for seconds in (4.0, 16.0):
+        stream = Separator(model()).open(16000)
+        stream.push(wave(seconds))
+        stream.save(tmp_path / "talk.state")
+        sizes.append((tmp_path / "talk.state").stat().st_size)
+    assert sizes[1] < 1.5 * sizes[0] < 2_000_000
+
+
+def test_errors_say_what_differs(tmp_path):
+    path = tmp_path / "talk.state"
+    stream = Separator(model()).open(16000)
+    stream.push(wave())
+    stream.save(path)
+    for separator, rate, message in [
+        (Separator(model(seed=1)), 16000, "another model"),
+        (Separator(model()), 8000, "another sample rate"),
+        (Separator(model(), overlap=0.25), 16000, "another framing"),
+        (Separator(model(), mask="binary"), 16000, "another mask"),
+        (Separator(model(), consistent=False), 16000, "another consistency"),
+    ]:
+        with pytest.raises(UserError, match=message):
+            separator.open(rate).restore(path)
+    with pytest.raises(UserError, match="another joining"):
+        Separator(model()).open(16000, AsGiven()).restore(path)
+
+
+def test_what_is_no_state_is_refused(tmp_path):
+    stream = Separator(model()).open(16000)
+    (tmp_path / "text").write_text("no state")
+    save_file({"a": torch.zeros(1)}, tmp_path / "tensors")
+    for name in ("text", "tensors", "missing"):
+        with pytest.raises(UserError, match="not the state of a stream"):
+            stream.restore(tmp_path / name)
+    with pytest.raises(UserError, match="cannot be saved"):
+        stream.save(tmp_path / "no" / "folder")
+
+
+def test_rules_of_others_are_saved_or_refused(tmp_path):
+    class Counting(AsGiven):
+        def __init__(self):
+            self.windows = 0
+
+        def __call__(self, shared, window):
+            self.windows += 1
+            return super().__call__(shared, window)
+
+    class Hoarding(AsGiven):
+        def __init__(self):
+            self.seen = []
+
+    separator = Separator(model())
+    stream = separator.open(16000, Counting())
+    stream.push(wave())
+    stream.save(tmp_path / "talk.state")
+    rule = Counting()
+    separator.open(16000, rule).restore(tmp_path / "talk.state")
+    assert rule.windows == stream._joiner.rule.windows > 0
+    with pytest.raises(UserError, match=r"Hoarding\.seen is a list"):
+        separator.open(16000, Hoarding()).save(tmp_path / "other.state")
+
+
+def test_fingerprints_tell_models_apart():
+    assert fingerprint(model()) == fingerprint(model())
+    assert fingerprint(model()) != fingerprint(model(seed=1))
+    changed = model()
+    with torch.no_grad():
+        next(changed.parameters()).view(-1)[0] += 1e-3
+    assert fingerprint(changed) != fingerprint(model())
