@@ -206,7 +206,7 @@ class Separator:
         check_rate(sample_rate)
         if rule is None:
             rule = AsGiven() if self.joining == "given" or self.model.names else self._by_overlap()
-            rule = Automatic(rule) if self.joining == "auto" else rule
+            rule = Automatic(rule) if self.joining == "auto" and not self.model.names else rule
         return SourceStream(
             self.model, self.framing, rule, sample_rate, self.mask, self.consistent, self.level, self.seed, observer
         )

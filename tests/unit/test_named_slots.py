@@ -44,7 +44,7 @@ def test_models_without_names_stay_a_set(tmp_path):
     model = named(None)
     assert model.names is None
     assert from_pretrained(save_pretrained(model, tmp_path / "model")).names is None
-    assert isinstance(Separator(model).open(RATE)._joiner.rule, ByOverlap)
+    assert isinstance(Separator(model, joining="overlap").open(RATE)._joiner.rule, ByOverlap)
 
 
 def test_named_slots_are_never_reordered():
