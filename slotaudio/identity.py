@@ -19,6 +19,8 @@ from slotaudio.types import Matcher
 CEILING_DB = 100.0
 """SI-SDR of a perfect estimate, and with a minus that of one that holds nothing of the source."""
 
+_CLEARLY = 0.01
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -40,6 +42,8 @@ class Identity:
     right_returns: float
     """Share of returns after a pause in which the source comes back in the slot it left."""
     returns: int
+    right_counts: float
+    """Share of windows in which as many outputs are clearly heard as sources; clearly is within 20 dB."""
 
 
 @dataclass
@@ -168,7 +172,22 @@ def _judge(products: Float[Tensor, "windows tracks tracks"], real: int, meter: I
         swaps_per_minute=60 * swaps / meter.seconds,
         right_returns=_share(returns),
         returns=len(returns),
+        right_counts=_counts(estimated, true, assigned),
     )
+
+
+def _counts(
+    estimated: Float[Tensor, "windows slots"],
+    true: Float[Tensor, "windows sources"],
+    assigned: Int[Tensor, "sources"],
+) -> float:
+    """Count who is heard in each window, outputs as their sources; surplus ones as the loudest of all sources."""
+    loudest = true.amax(dim=0)
+    reference = loudest.amax().expand(estimated.shape[1]).scatter(0, assigned, loudest)
+    reference = torch.where(reference > 0, reference, loudest.amax())
+    sources = (true > _CLEARLY * loudest) & (true > 0)
+    outputs = (estimated > _CLEARLY * reference) & (estimated > 0)
+    return _share(outputs.sum(dim=1) == sources.sum(dim=1))
 
 
 def si_sdr_of_products(

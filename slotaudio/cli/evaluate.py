@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from slotaudio.cli.evaluate_long import CONVERSATIONS, TIMELINES, evaluate_conversations
 from slotaudio.cli.reporting import progress_bar, waiting
 from slotaudio.errors import DataError, UserError
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from slotaudio.evaluation.results import Result
     from slotaudio.evaluation.rows import Row
 
-_NAMES = ("scores.csv", "summary.csv", "mixtures.csv")
+_NAMES = ("scores.csv", "summary.csv", "mixtures.csv", TIMELINES)
 _MIXTURES = 100
 
 
@@ -36,17 +37,31 @@ def evaluate(
     seconds: Annotated[float, typer.Option(help="Length of a mixture.")] = 10.0,
     sources: Annotated[int, typer.Option(help="Speakers of a mixture.")] = 2,
     seed: Annotated[int, typer.Option(help="Decides which mixtures are drawn.")] = 0,
+    long: Annotated[
+        float | None,
+        typer.Option(
+            metavar="MINUTES",
+            help="Conversations of so many minutes instead of mixtures: does everybody stay the same output?",
+        ),
+    ] = None,
     list_: Annotated[
         Path | None, typer.Option("--list", metavar="CSV", help="Frozen mixtures, as --output writes them.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="DIR", help=f"Write {', '.join(_NAMES)} there.")
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            help=f"Write {', '.join(_NAMES[:3])} there; with --long {TIMELINES}, no list of mixtures.",
+        ),
     ] = None,
     joining: Annotated[
         str,
         typer.Option(
-            help="How windows are joined: 'blind' (overlapping, matched on what they share), 'given' (overlapping, in "
-            "the model's order), 'reference' (side by side, ordered by the true sources)."
+            help="How windows are joined: 'blind' (overlapping, matched on what they share and on voices), 'given' "
+            "(overlapping, in the model's order), 'adjacent' (side by side, by voices), 'adjacent-given', "
+            "'reference' (side by side, ordered by the true sources)."
         ),
     ] = "blind",
     masks: Annotated[
@@ -84,6 +99,10 @@ def evaluate(
 
     Several values are written with commas between: --joining blind,reference --oracle ibm,wiener. Mixtures are
     drawn from the folder's speakers, the same ones for the same seed.
+
+    With --long, speakers talk to each other for minutes, and each has ONE output for all of it: the table says how
+    often the right one speaks, and how often two swap. Manners are options of the data set 'conversations', such
+    as --set data.overlap=0.5 or --set data.pauses=2.
     """
     if mixtures is not None and mixtures < 1:
         raise UserError(f"--mixtures {mixtures}: give 1 or more")
@@ -114,6 +133,12 @@ def evaluate(
             frontend=table["frontend"],
             device=device,
         )
+        if long is not None:
+            if long <= 0 or list_ is not None or table1:
+                raise UserError("--long takes minutes, more than 0, and goes with neither --list nor --table1")
+            options = {"seconds": 60 * long, "size": mixtures or CONVERSATIONS, "sources": sources, "seed": seed}
+            evaluate_conversations(rows, data, table["data"], output, quiet, rate=rate, **options)
+            return
         size = mixtures or _MIXTURES
         dataset = evaluation_data(
             data, table["data"], seconds=seconds, sources=sources, size=size, seed=seed, rate=rate, mixtures=list_

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -15,7 +16,13 @@ from slotaudio.separation.separator import Separator
 from slotaudio.spec import Spec
 from slotaudio.types import Matcher
 
-JOININGS = ("blind", "given", "reference")
+_JOININGS: dict[str, dict[str, Any]] = {
+    "blind": {"joining": "overlap"},
+    "given": {"joining": "given"},
+    "adjacent": {"joining": "overlap", "overlap": 0.0},
+    "adjacent-given": {"joining": "given", "overlap": 0.0},
+    "reference": {"overlap": 0.0, "consistent": False},
+}
 """Ways to join windows, see `Row`."""
 
 MASKS = {"ibm": Spec("binary"), "irm": Spec("wiener", exponent=1.0), "wiener": Spec("wiener")}
@@ -28,7 +35,9 @@ class Row:
 
     ``"blind"`` joining is that of `Separator`: windows overlap by half and are matched on what they share.
     ``"given"`` overlaps them too, but trusts the model's order of slots, as carried slots ask for.
-    ``"reference"`` is the paper's way: windows side by side, each put in order by the true sources.
+    ``"adjacent"`` and ``"adjacent-given"`` put windows side by side: only voices, or only the model's order, can
+    then tell how one goes on in the next. ``"reference"`` is the paper's way: windows side by side, each put in
+    order by the true sources.
     """
 
     system: str
@@ -39,6 +48,7 @@ class Row:
     separator: Callable[[Float[Tensor, "batch sources channels time"]], Separator]
     """Makes or returns the separator; only informed systems look at the sources."""
     matcher: Matcher | None = None
+    informed: bool = False
 
     def separate(
         self, mixture: Float[Tensor, "batch channels time"], sources: Float[Tensor, "batch sources channels time"]
@@ -98,7 +108,7 @@ def informed_rows(
         def separator(sources: Float[Tensor, "batch sources channels time"]) -> Separator:
             return _separator(oracle(sources, frontend, window, spec, shuffle, recall), joining, spec)
 
-        return Row(system, mask, window, joining, separator)
+        return Row(system, mask, window, joining, separator, informed=True)
 
     return [row(mask, joining) for mask in masks for joining in joinings]
 
@@ -144,15 +154,13 @@ def gives_magnitudes(model: SlotModel) -> bool:
 
 
 def _check(joining: str) -> None:
-    if joining not in JOININGS:
-        raise UserError(f"joining {joining!r} is not known; choose one of {', '.join(JOININGS)}")
+    if joining not in _JOININGS:
+        raise UserError(f"joining {joining!r} is not known; choose one of {', '.join(_JOININGS)}")
 
 
 def _separator(model: SlotModel, joining: str, mask: Spec) -> Separator:
     _check(joining)
-    if joining == "reference":
-        return Separator(model, overlap=0.0, consistent=False, mask=mask)
-    return Separator(model, joining="given" if joining == "given" else "overlap", mask=mask)
+    return Separator(model, mask=mask, **_JOININGS[joining])
 
 
 def _always(separator: Separator) -> Callable[[Tensor], Separator]:

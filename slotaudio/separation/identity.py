@@ -30,8 +30,15 @@ class Identity(Protocol):
         """Return the statistics of a window's slots, zeros for those that are silent."""
         ...
 
-    def evidence(self, said: Float[Tensor, "batch slots statistics"]) -> Float[Tensor, "batch slots outputs"]:
-        """Return log-likelihoods in nats that each output said this; only differences along `outputs` count."""
+    def evidence(
+        self, said: Float[Tensor, "batch slots statistics"], lately: Float[Tensor, "batch outputs statistics"]
+    ) -> Float[Tensor, "batch slots outputs"]:
+        """Return log-likelihoods in nats that each output said this; only differences along `outputs` count.
+
+        Args:
+            said: by each slot.
+            lately: what was remembered of each output but is now in question.
+        """
         ...
 
     def remember(self, said: Float[Tensor, "batch outputs statistics"]) -> None:
@@ -81,12 +88,14 @@ class VoiceMemory:
         parts = torch.cat([torch.ones_like(cepstra[..., :1]), cepstra, cepstra.square()], dim=-1)
         return self.fresh * (heard[..., None] * parts).sum(dim=2)
 
-    def evidence(self, said: Float[Tensor, "batch slots statistics"]) -> Float[Tensor, "batch slots outputs"]:
+    def evidence(
+        self, said: Float[Tensor, "batch slots statistics"], lately: Float[Tensor, "batch outputs statistics"]
+    ) -> Float[Tensor, "batch slots outputs"]:
         """Return the log-likelihood of what each slot said for the voice of each output."""
         assert self._said is not None, "evidence() before remember()"
         usual = _USUAL.to(said)
         _, everybody, _ = _moments(self._said.sum(dim=1, keepdim=True))
-        number, mean, variance = _moments(self._said)
+        number, mean, variance = _moments(self._said - lately)
         number = self.trust * number
         within = (number * variance + self.prior * usual) / (number + self.prior)
         # what was heard of a voice tells its mean the better the more it was
@@ -131,6 +140,7 @@ def _moments(
 ) -> tuple[Float[Tensor, "batch rows 1"], Float[Tensor, "batch rows cepstra"], Float[Tensor, "batch rows cepstra"]]:
     """Return number, mean and variance; zeros of nothing."""
     number, total, squares = statistics.split([1, _CEPSTRA, _CEPSTRA], dim=-1)
+    number = torch.where(number > 0.5, number, 0.0)  # half a frame may be what rounding left of none
     mean = total / number.clamp_min(1e-6)
     return number, mean, (squares / number.clamp_min(1e-6) - mean.square()).clamp_min(0)
 

@@ -87,7 +87,7 @@ class ByOverlap:
     """
 
     def __init__(
-        self, matcher: Matcher, identity: Identity | None = None, loyalty: float = 5.0, keep: float = 0.95
+        self, matcher: Matcher, identity: Identity | None = None, loyalty: float = 10.0, keep: float = 0.95
     ) -> None:
         self.matcher = matcher
         self.identity = VoiceMemory() if identity is None else identity
@@ -125,8 +125,12 @@ class ByOverlap:
             order = AsGiven()(shared, window)
         else:
             before, sureness = self._followed(shared, window.waves)
-            gathered = said + self.keep * sureness[..., None] * take(self._gathered, before)
-            evidence = self.identity.evidence(gathered if self._ahead is None else gathered + self._ahead[0])
+            carried = self.keep * sureness[..., None] * take(self._gathered, before)
+            gathered = said + carried
+            ahead = 0 if self._ahead is None else self._ahead[0]
+            # what a slot has just said is no evidence for itself
+            evidence = self.identity.evidence(gathered + ahead, take(carried, before.argsort(dim=1)))
+            evidence = evidence - evidence.amax(dim=2, keepdim=True)  # what all outputs share only costs digits
             stays = torch.nn.functional.one_hot(before, before.shape[1]).to(evidence)
             # where nothing is said, slots stay in their places
             order = self.matcher(-(evidence + stays * (self.loyalty * sureness + 1e-3)[..., None]))

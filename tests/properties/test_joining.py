@@ -24,10 +24,10 @@ def voices(slots: int, length: int, seed: int) -> torch.Tensor:
     return (coloured / coloured.std(dim=1, keepdim=True))[None, :, None, :length]
 
 
-def shuffled(sources: torch.Tensor, hop: int, seed: int) -> torch.Tensor:
+def shuffled(sources: torch.Tensor, hop: int, seed: int, window: int = WINDOW) -> torch.Tensor:
     """Windows ``1 steps slots 1 window`` whose slots come in a new order each time."""
     generator = torch.Generator().manual_seed(seed)
-    windows = split(sources[0], WINDOW, hop)  # slots steps 1 window
+    windows = split(sources[0], window, hop)  # slots steps 1 window
     windows = windows.transpose(0, 1)
     return torch.stack([w[torch.randperm(len(w), generator=generator)] for w in windows])[None]
 
@@ -60,13 +60,14 @@ def test_silent_sources_are_joined_like_any_other(slots, silent, length, seed):
     assert same_set(join(shuffled(sources, WINDOW // 2, seed), length, WINDOW // 2, Hungarian()), sources)
 
 
-@settings(max_examples=8)
-@given(seed=st.integers(0, 999), hops=st.integers(2, 40))
-def test_identity_survives_pauses_by_what_the_outputs_sound_like(seed, hops):
-    pause = hops * WINDOW // 2  # a voice is known again by half a window of it, not by its first samples
-    before, after = voices(2, 30 * WINDOW, seed), voices(2, 10 * WINDOW, seed + 1000)
+@settings(max_examples=4)
+@given(seed=st.integers(0, 999), pause=st.integers(1, 8000))
+def test_identity_survives_pauses_by_what_the_outputs_sound_like(seed, pause):
+    window = 2048  # 0.128 s: a voice is known again by some of it, not by its first samples
+    pause = window + pause // 1024 * 1024
+    before, after = voices(2, 30 * window, seed), voices(2, 10 * window, seed + 1000)
     sources = torch.cat([before, torch.zeros(1, 2, 1, pause), after], dim=-1)
-    joined = join(shuffled(sources, WINDOW // 2, seed), sources.shape[-1], WINDOW // 2, Hungarian())
+    joined = join(shuffled(sources, window // 2, seed, window), sources.shape[-1], window // 2, Hungarian())
     assert same_set(joined, sources)
 
 

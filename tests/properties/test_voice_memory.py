@@ -69,6 +69,20 @@ def test_voices_return_to_their_outputs(pair, seed):
     assert right(joined(sources, seed)[0], sources) > 0.97
 
 
+def test_what_is_in_question_is_no_evidence_for_itself():
+    memory = VoiceMemory(RATE)
+    said = memory.describe(SlotWindow(torch.stack([voice(0)[: 4 * RATE], 0 * voice(0)[: 4 * RATE]])[None, :, None]))
+    memory.remember(said)
+    with_itself, without = memory.evidence(said, 0 * said), memory.evidence(said, said)
+    assert with_itself[0, 0, 0] > with_itself[0, 0, 1] + 10
+    torch.testing.assert_close(without[0, 0, 0], without[0, 0, 1])
+
+
+def test_a_new_voice_is_not_taken_for_the_only_one_known():
+    sources = turns((0, 4), PLAN[:4])[:, 3 * RATE :]  # without the beginning, in which both are heard
+    assert right(joined(sources, 0)[0], sources) > 0.97
+
+
 def test_without_foresight_a_wrong_start_is_corrected():
     shares = [right(joined(turns(pair, PLAN), 0, look_ahead=1)[0], turns(pair, PLAN)) for pair in [(0, 1), (1, 4)]]
     assert min(shares) > 0.9
@@ -98,7 +112,8 @@ def test_evidence_goes_along_with_slots_and_outputs(seed, order):
     ours.remember(said)
     theirs.remember(said[:, order])
     said = ours.describe(SlotWindow(then))
-    here, there = ours.evidence(said), theirs.evidence(said[:, order])
+    nothing = torch.zeros_like(said)
+    here, there = ours.evidence(said, nothing), theirs.evidence(said[:, order], nothing)
     torch.testing.assert_close(there, here[:, order][:, :, order], rtol=1e-4, atol=1e-3)
 
 
@@ -122,7 +137,8 @@ def test_a_known_voice_is_preferred_to_another_and_a_new_one_to_neither():
     begin, end = slice(0, 4 * RATE), slice(4 * RATE, 8 * RATE)
     nothing = torch.zeros_like(said_by(0, begin))
     memory.remember(torch.stack([said_by(0, begin), said_by(4, begin), nothing], dim=1))
-    evidence = memory.evidence(torch.stack([said_by(0, end), said_by(4, end), said_by(2, end)], dim=1))
+    said = torch.stack([said_by(0, end), said_by(4, end), said_by(2, end)], dim=1)
+    evidence = memory.evidence(said, torch.zeros_like(said))
     assert evidence[0].argmax(dim=1).tolist() == [0, 1, 2]
 
 
@@ -132,7 +148,7 @@ def test_silence_says_nothing_and_is_finite():
     said = memory.describe(SlotWindow(torch.zeros(1, 2, 1, WINDOW)))
     memory.remember(said)
     assert (said == 0).all()
-    assert (memory.evidence(said) == 0).all()
+    assert (memory.evidence(said, said) == 0).all()
     new = VoiceMemory(RATE)
     new.remember(new.describe(SlotWindow(torch.zeros(1, 2, 1, WINDOW))))
-    assert new.evidence(new.describe(SlotWindow(torch.randn(1, 2, 1, WINDOW)))).isfinite().all()
+    assert new.evidence(new.describe(SlotWindow(torch.randn(1, 2, 1, WINDOW))), said).isfinite().all()

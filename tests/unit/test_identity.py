@@ -137,6 +137,16 @@ def test_surplus_slots_are_free():
     assert found.right_windows == 1.0
 
 
+def test_who_is_heard_is_counted_window_by_window():
+    truth = silent(voices(20), 1, 10, 20)
+    assert identity(truth, truth, RATE).right_counts == 1.0
+    assert identity(truth.flip(0), truth, RATE).right_counts == 1.0
+    leaking = truth + 0.5 * truth.flip(0)
+    assert identity(leaking, truth, RATE).right_counts == 0.5
+    surplus = torch.cat([truth, 0.5 * truth[:1]])
+    assert identity(surplus, truth, RATE).right_counts == 0.0
+
+
 def test_counting():
     assert counting_accuracy(torch.tensor([1, 2, 3, 2]), torch.tensor([1, 2, 2, 2])) == 0.75
 

@@ -1,0 +1,119 @@
+"""Long recordings: does everybody stay the same output? One assignment for a whole conversation."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from slotaudio.data.conversation import Conversation
+from slotaudio.errors import UserError
+from slotaudio.evaluation.results import Result
+from slotaudio.evaluation.rows import Row
+from slotaudio.identity import Identity, IdentityMeter
+from slotaudio.separation.observation import Observation
+from slotaudio.separation.oracle import Truth
+
+VALUES = ("si_sdri", "right_windows", "right_joins", "swaps_per_minute", "right_returns", "right_counts")
+"""What `slotaudio.identity.Identity` says of a conversation, and an evaluation keeps."""
+
+
+def evaluate_long(
+    rows: Sequence[Row],
+    conversations: Any,
+    progress: Callable[[float], None] | None = None,
+) -> Iterator[Result]:
+    """Yield the results of all rows, conversation by conversation; models are given them in blocks.
+
+    Args:
+        rows: oracles hold a conversation in memory, models do not.
+        conversations: a data set whose items can be rendered in blocks (`slotaudio.data.conversations`).
+        progress: called with the share that is done, 0 to 1.
+
+    Raises:
+        UserError: joining by reference, which looks at the sources in every window and hides what is measured here.
+    """
+    if any(row.joining == "reference" for row in rows):
+        raise UserError("joining 'reference' orders every window by the true sources: no speaker could be lost")
+    total, done = len(conversations) * len(rows), 0
+    for index in range(len(conversations)):
+        conversation = conversations.conversation(index)
+        for row in rows:
+
+            def advance(share: float) -> None:
+                if progress is not None:
+                    progress((done + share) / total)  # noqa: B023  (called before the loop goes on)
+
+            began = time.perf_counter()
+            found, counted = follow(row, conversation, advance)
+            seconds = conversation.samples / conversation.sample_rate
+            yield Result(
+                {
+                    "system": row.system,
+                    "mask": row.mask,
+                    "window": "" if row.window == float("inf") else row.window,
+                    "joining": row.joining,
+                    "mixture": conversation.name,
+                    "seconds": round(seconds, 3),
+                    "speakers": " ".join(conversation.speakers),
+                    "overlap": round(conversation.metadata()["overlap"], 4),
+                },
+                {name: float(getattr(found, name)) for name in VALUES}
+                | {"returns": float(found.returns), "right_presence": counted}
+                | {"real_time_factor": (time.perf_counter() - began) / seconds},
+            )
+            done += 1
+
+
+def follow(
+    row: Row, conversation: Conversation, progress: Callable[[float], None] | None = None, block: float = 10.0
+) -> tuple[Identity, float]:
+    """Separate one conversation in blocks; return its identity metrics and how often presence counts right.
+
+    The count of a window is that of the slots whose presence is more likely than not, against the number of speakers
+    whose turn the window's middle is in; nan for models without presence.
+    """
+    sources = conversation.sources()[None] if row.informed else torch.zeros(1, len(conversation.speakers), 1, 0)
+    separator = row.separator(sources)
+    if isinstance(separator.model.decoder, Truth):
+        separator.model.decoder.rewind(separator.framing)
+    middle = separator.framing.window / separator.sample_rate / 2
+    right: list[bool] = []
+
+    def count(seen: Observation) -> None:
+        if seen.slots.presence is not None:
+            at = seen.start + middle
+            present = int((seen.slots.presence.mean(dim=1) > 0).sum())
+            right.append(present == sum(turn.start <= at < turn.end for turn in conversation.turns))
+
+    stream = separator.open(conversation.sample_rate, observer=count)
+    meter = IdentityMeter(conversation.sample_rate)
+    if row.matcher is not None:
+        meter.matcher = row.matcher
+    waiting: deque[Float[Tensor, "sources _"]] = deque()
+    for mixture, true in conversation.blocks(block):
+        waiting.append(true[:, 0])
+        _compare(meter, stream.push(mixture[None])[0], waiting)
+        if progress is not None:
+            progress(stream.received / conversation.samples)
+    _compare(meter, stream.finish()[0], waiting)
+    return meter.compute(), sum(right) / len(right) if right else float("nan")
+
+
+def _compare(
+    meter: IdentityMeter,
+    piece: Float[Tensor, "slots channels time"],
+    waiting: deque[Float[Tensor, "sources _"]],
+) -> None:
+    """Hold a finished piece against the sources that have been waiting for it."""
+    estimates = piece.mean(dim=1)
+    while estimates.shape[1]:
+        true = waiting.popleft()
+        size = min(true.shape[1], estimates.shape[1])
+        meter.update(estimates[:, :size], true[:, :size])
+        estimates = estimates[:, size:]
+        if size < true.shape[1]:
+            waiting.appendleft(true[:, size:])

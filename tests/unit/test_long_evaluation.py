@@ -1,0 +1,68 @@
+"""Evaluation of conversations: oracles keep everybody, deranged ones do not, models are given blocks."""
+
+import math
+
+import pytest
+import torch
+
+from slotaudio import Spec, compose
+from slotaudio.data.bundled import speech
+from slotaudio.data.conversations import Conversations
+from slotaudio.errors import UserError
+from slotaudio.evaluation.long import VALUES, evaluate_long, follow
+from slotaudio.evaluation.rows import informed_rows, model_rows
+
+STFT = Spec("stft", framing="centred")
+
+
+def talks(**options):
+    return Conversations(speech("dev"), **{"seconds": 20.0, "size": 2, "fixed": True, "seed": 4, **options})
+
+
+def test_oracles_keep_everybody_where_something_joins_the_windows():
+    rows = informed_rows(STFT, 0.5, ["wiener"], ["blind", "adjacent", "adjacent-given"])
+    results = list(evaluate_long(rows, talks()))
+    by_joining = {
+        joining: [result.values for result in results if result.labels["joining"] == joining]
+        for joining in ("blind", "adjacent", "adjacent-given")
+    }
+    assert all(len(found) == 2 for found in by_joining.values())
+    assert all(found["right_windows"] > 0.95 and found["swaps_per_minute"] <= 6 for found in by_joining["blind"])
+    assert all(found["swaps_per_minute"] > 15 for found in by_joining["adjacent-given"])
+    for found in by_joining["adjacent"]:
+        assert found["right_joins"] > 0.8
+    assert set(VALUES) <= set(results[0].values)
+    assert results[0].labels["speakers"].count(" ") == 1
+
+
+def test_models_are_followed_in_blocks_of_any_size():
+    torch.manual_seed(0)
+    model = compose(
+        frontend=STFT,
+        encoder=Spec("resnet", depth=10, width=2),
+        bottleneck=Spec("carry_over", bottleneck=Spec("slot_attention", slot_dim=8, presence=True), heads=2),
+        decoder=Spec("spatial_broadcast", hidden=8, layers=1, patch=(8, 8), output="softplus"),
+    )
+    (row,) = model_rows(model)
+    conversation = talks(seconds=6.0).conversation(0)
+    shares: list[float] = []
+    one, counted = follow(row, conversation, shares.append, block=1.3)
+    two, again = follow(row, conversation, block=6.0)
+    assert one.si_sdr == pytest.approx(two.si_sdr, abs=0.01)
+    assert one.right_windows == two.right_windows
+    assert counted == again
+    assert 0 <= counted <= 1
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+
+
+def test_without_presence_nothing_is_counted_by_it():
+    (row,) = informed_rows(STFT, 0.5, ["wiener"])
+    found, counted = follow(row, talks(seconds=5.0).conversation(0))
+    assert math.isnan(counted)
+    assert found.right_counts > 0.8
+
+
+def test_reference_joining_would_hide_what_is_measured():
+    with pytest.raises(UserError, match="no speaker could be lost"):
+        list(evaluate_long(informed_rows(STFT, 0.5, ["ibm"], ["reference"]), talks()))
