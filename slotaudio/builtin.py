@@ -52,6 +52,7 @@ def slotaudio_matchers() -> Mapping[str, str]:
 def slotaudio_objectives() -> Mapping[str, str]:
     return {
         "local": "slotaudio.objectives.local:Local",
+        "mixit": "slotaudio.objectives.mixit:MixIT",
         "supervised": "slotaudio.objectives.supervised:Supervised",
         "autoencoder": "slotaudio.objectives.autoencoder:Autoencoder",
     }
@@ -63,6 +64,26 @@ def slotaudio_datasets() -> Mapping[str, str]:
         "folder": "slotaudio.data.folder:FolderMixtures",
         "synthetic": "slotaudio.data.synthetic:SyntheticMixtures",
         "conversations": "slotaudio.data.conversations:Conversations",
+    }
+
+
+@hookimpl
+def slotaudio_recipes() -> Mapping[str, str]:
+    return {
+        "audioslots": "slotaudio:recipes/audioslots.toml",
+        "audioslots-small": "slotaudio:recipes/audioslots-small.toml",
+        "band-split": "slotaudio:recipes/band-split.toml",
+        "mixit-small": "slotaudio:recipes/mixit-small.toml",
+    }
+
+
+@hookimpl
+def slotaudio_embedders() -> Mapping[str, str]:
+    return {
+        "slots": "slotaudio.representation.slots:SlotEmbedder",
+        "tokens": "slotaudio.representation.tokens:TokenEmbedder",
+        "mfcc": "slotaudio.representation.spectral:Mfcc",
+        "log_mel": "slotaudio.representation.spectral:LogMel",
     }
 
 

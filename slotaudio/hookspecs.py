@@ -119,6 +119,40 @@ def slotaudio_datasets() -> Mapping[str, Target]:  # type: ignore[empty-body]
     """
 
 
+@hookspec
+def slotaudio_recipes() -> Mapping[str, str]:  # type: ignore[empty-body]
+    """Offer recipes, which ``slotaudio recipes`` lists and ``slotaudio train NAME`` trains.
+
+    Each is ``"package:path/to/file.toml"``: a file that is installed inside the package. Its key ``about`` is the line
+    in the list.
+
+    Example::
+
+        import slotaudio
+
+        @slotaudio.hookimpl
+        def slotaudio_recipes():
+            return {"wavlm-slots": "slotaudio_mine:recipes/wavlm-slots.toml"}
+    """
+
+
+@hookspec
+def slotaudio_embedders() -> Mapping[str, Target]:  # type: ignore[empty-body]
+    """Offer embedders (recording in blocks to vectors over time), the ``--features`` of `slotaudio embed` and `probe`.
+
+    A constructor that has a parameter `model` gets the loaded model of ``--model``; see
+    `slotaudio.representation.Embedder` for what it makes.
+
+    Example::
+
+        import slotaudio
+
+        @slotaudio.hookimpl
+        def slotaudio_embedders():
+            return {"ivector": "slotaudio_mine.ivector:IVector"}
+    """
+
+
 @hookspec(firstresult=True)
 def slotaudio_build(family: str, name: str, factory: Callable[..., Any], options: dict[str, Any]) -> Any:
     """Construct one component. The built-in implementation, tried last, is ``factory(**options)``.

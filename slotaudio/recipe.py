@@ -15,7 +15,8 @@ The tables are the families, ``[model]`` (options of `slotaudio.compose` that ar
     path = "path/to/speech/train"
 
 A component left out is `compose`'s default. TOML has no null: ``bottleneck = "none"`` composes a model without a
-bottleneck, ``window = "none"`` one for recordings of any length.
+bottleneck, ``window = "none"`` one for recordings of any length. The recipes that slotaudio and its plug-ins bring
+are loaded by name (`slotaudio.presets`).
 """
 
 import copy
@@ -28,7 +29,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slotaudio.compose import STAGES, build, compose
-from slotaudio.errors import UserError
+from slotaudio.errors import UnknownComponent, UserError
+from slotaudio.presets import PRESETS
 from slotaudio.schema import fits, readable
 from slotaudio.spec import Spec
 from slotaudio.toml import set_value
@@ -37,7 +39,6 @@ from slotaudio.training.options import TrainOptions
 if TYPE_CHECKING:
     from slotaudio.model import SlotModel
 
-_PRESETS = Path(__file__).parent / "recipes"
 _COMPOSE = inspect.signature(compose).parameters
 _MODEL = tuple(name for name in _COMPOSE if name not in STAGES)
 _DATA = ("train", "validation")
@@ -94,31 +95,23 @@ class Recipe:
         return training, build("dataset", data["validation"], **wave) if "validation" in data else None
 
 
-def presets() -> list[str]:
-    """Return the names of the recipes that come with slotaudio."""
-    return sorted(path.stem for path in _PRESETS.glob("*.toml"))
-
-
 def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read and check a recipe.
 
     Args:
-        source: path of a TOML file, or the name of a preset.
+        source: path of a TOML file, or the name of a preset, which may be written ``plugin/name``.
         overrides: changes such as ``"bottleneck.iterations=5"``, see `slotaudio.toml.set_value`.
 
     Raises:
         UserError: no such file or preset, not TOML, an unknown key, or a value that cannot be.
+        AmbiguousComponent: several plug-ins bring a preset of that name.
     """
-    path = _find(source)
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UserError(f"recipe {path}: {error}") from None
-    table = _with_families(table)
+    name, read = _read(source)
+    table = _with_families(read)
     for assignment in overrides:
         set_value(table, assignment)
-    _check(table, path.stem)
-    return Recipe(path.stem, table)
+    _check(table, name)
+    return Recipe(name, table)
 
 
 def preset(name: str, **overrides: Any) -> "SlotModel":
@@ -143,16 +136,23 @@ def preset(name: str, **overrides: Any) -> "SlotModel":
     return Recipe(name, table).model()
 
 
-def _find(source: str | Path) -> Path:
+def _read(source: str | Path) -> tuple[str, Mapping[str, Any]]:
+    """Return the name of a recipe and its tables as they are written."""
     path = Path(source)
     if path.is_file():
-        return path
-    if (_PRESETS / f"{source}.toml").is_file():
-        return _PRESETS / f"{source}.toml"
-    close = get_close_matches(str(source), presets(), n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    what = "is a folder, not a recipe" if path.is_dir() else "is neither a file nor a preset"
-    raise UserError(f"recipe {str(source)!r} {what}.{hint}\n  presets: {', '.join(presets())}")
+        try:
+            return path.stem, tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise UserError(f"recipe {path}: {error}") from None
+    if path.suffix == ".toml":
+        raise UserError(f"recipe {str(source)!r}: there is no such file")
+    try:
+        offer = PRESETS.offer(str(source))
+    except UnknownComponent as error:
+        if path.is_dir():
+            raise UserError(f"recipe {str(source)!r} is a folder, not a recipe") from None
+        raise UnknownComponent(f"{error}\n  or give the path of a TOML file") from None
+    return offer.name, PRESETS.table(offer)
 
 
 def _with_families(table: Mapping[str, Any]) -> dict[str, Any]:

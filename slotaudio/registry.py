@@ -49,8 +49,11 @@ class Offer:
             ) from error
 
 
-class Registry(Mapping[str, Callable[..., Any]]):
-    """A view of one family's components over all plug-ins."""
+class Offers:
+    """What all plug-ins offer of one kind, by name: components of a family, or recipes."""
+
+    form = '"package.module:Attribute"'
+    """What a target looks like, as complaints about others quote it."""
 
     def __init__(self, family: str, manager: Callable[[], PluginManager] = plugin_manager) -> None:
         self.family = family
@@ -66,11 +69,15 @@ class Registry(Mapping[str, Callable[..., Any]]):
                 continue
             origin = manager.distributions.get(plugin)
             for name, target in result.items():
-                if isinstance(name, str) and (callable(target) or (isinstance(target, str) and ":" in target)):
+                if isinstance(name, str) and self.is_target(target):
                     found.append(Offer(self.family, name, plugin, target, origin))
                 else:
-                    manager.fail(plugin, f'{hook}() offers {name!r}: {target!r}, not "package.module:Attribute"')
+                    manager.fail(plugin, f"{hook}() offers {name!r}: {target!r}, not {self.form}")
         return sorted(found, key=lambda offer: (offer.name, offer.plugin))
+
+    def is_target(self, target: object) -> bool:
+        """Tell whether a plug-in may offer this."""
+        return isinstance(target, str) and ":" in target
 
     def offer(self, name: str) -> Offer:
         """Return the one offer behind `name`, which may be written ``plugin/name``.
@@ -96,6 +103,14 @@ class Registry(Mapping[str, Callable[..., Any]]):
         lines.append(f"  known: {', '.join(known) or 'none'}")
         lines += [f"  plug-in {p!r} failed to load: {why}" for p, why in self._manager().failures.items()]
         return "\n".join(lines)
+
+
+class Registry(Offers, Mapping[str, Callable[..., Any]]):
+    """A view of one family's components over all plug-ins."""
+
+    def is_target(self, target: object) -> bool:
+        """Tell whether a plug-in may offer this: a string, or the component itself (notebooks, tests)."""
+        return callable(target) or super().is_target(target)
 
     def __getitem__(self, name: str) -> Callable[..., Any]:
         return self.offer(name).load()
@@ -158,3 +173,6 @@ FAMILIES: dict[str, Registry] = {
     for registry in (frontends, encoders, bottlenecks, decoders, matchers, objectives, datasets)
 }
 """Every family by its singular name, in the order of the signal path."""
+
+embedders = Registry("embedder")
+"""Ways to make features of recordings (`slotaudio.representation.Embedder`): they use models and are no part of one."""

@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from slotaudio import __version__
-from slotaudio.cli import demo, evaluate, listing, new_plugin, separate, train
+from slotaudio.cli import demo, embed, evaluate, listing, new_plugin, separate, train
 from slotaudio.cli.reporting import report
 from slotaudio.pluginmanager import plugin_manager
 
@@ -49,9 +49,10 @@ def _add(name: str, function: Callable[..., None]) -> None:
 
 _add("separate", separate.separate)
 _add("demo", demo.demo)
+_add("embed", embed.embed)
 _add("evaluate", evaluate.evaluate)
 _add("train", train.train)
-_add("recipes", train.recipes)
+_add("recipes", listing.recipes)
 _add("components", listing.components)
 _add("plugins", listing.plugins)
 _add("new-plugin", new_plugin.new_plugin)

@@ -1,4 +1,4 @@
-"""`slotaudio components` and `slotaudio plugins`."""
+"""`slotaudio components`, `slotaudio recipes` and `slotaudio plugins`."""
 
 from typing import Annotated
 
@@ -6,6 +6,7 @@ import typer
 
 from slotaudio.errors import UserError
 from slotaudio.pluginmanager import plugin_manager
+from slotaudio.presets import PRESETS
 from slotaudio.registry import FAMILIES
 
 
@@ -36,19 +37,36 @@ def components(
                 console.print(*(f"  {'':<{width}}    {escape(option)}" for option in description.options), sep="\n")
 
 
+def recipes() -> None:
+    """List the recipes that `slotaudio train` knows by name: slotaudio's own and those of plug-ins."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console(highlight=False, soft_wrap=True)
+    offers = PRESETS.offers()
+    width = max((len(offer.name) for offer in offers), default=0)
+    for offer in offers:
+        try:
+            about = str(PRESETS.table(offer).get("about", ""))
+        except UserError as error:  # a broken recipe must not spoil the list
+            about = f"unusable: {error}"
+        origin = "" if offer.plugin == "slotaudio" else f"  ({offer.plugin})"
+        console.print(f"[cyan]{offer.name:<{width}}[/cyan]  {escape(about + origin)}")
+
+
 def plugins() -> None:
     """List plug-ins, the packages they come from, and what went wrong with any of them."""
     from rich.console import Console
     from rich.markup import escape
 
-    for registry in FAMILIES.values():
-        registry.offers()  # a hook that raises is found out here, not in the middle of a run
+    # every hook is called here: one that raises is found out now, not in the middle of a run
+    offers = [offer for kind in (*FAMILIES.values(), PRESETS) for offer in kind.offers()]
     manager = plugin_manager()
     console = Console(highlight=False, soft_wrap=True)
     for name, _ in manager.list_name_plugin():
         origin = manager.distributions.get(name)
         source = f"{origin.package} {origin.version}" if origin else "registered in this process"
-        offered = [f"{family}/{o.name}" for family, r in FAMILIES.items() for o in r.offers() if o.plugin == name]
+        offered = [f"{offer.family}/{offer.name}" for offer in offers if offer.plugin == name]
         console.print(f"[cyan]{escape(name)}[/cyan]  {escape(source)}  {escape(', '.join(offered))}")
     for name, reason in manager.failures.items():
         console.print(f"[red]{escape(name)}[/red]  failed: {escape(reason)}")

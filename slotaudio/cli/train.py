@@ -1,4 +1,4 @@
-"""`slotaudio train` and `slotaudio recipes`."""
+"""`slotaudio train`."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -49,13 +49,3 @@ def train(
     print(f"curves, pictures and sound: tensorboard --logdir {folder}")
     if done.stopped_by in ("SIGTERM", "SIGINT"):
         raise typer.Exit(130)
-
-
-def recipes() -> None:
-    """List the recipes that come with slotaudio."""
-    from slotaudio.recipe import load_recipe, presets
-
-    names = presets()
-    width = max(map(len, names), default=0)
-    for name in names:
-        print(f"{name:<{width}}  {load_recipe(name).about}")

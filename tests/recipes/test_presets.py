@@ -1,13 +1,19 @@
 """Every recipe that ships: composed at its full size, and trained for two steps at a small one."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+import slotaudio
 from slotaudio.cli import main
 from slotaudio.errors import UserError
+from slotaudio.presets import presets
 from slotaudio.pretrained import from_pretrained
-from slotaudio.recipe import load_recipe, presets
+from slotaudio.recipe import load_recipe
+
+RECIPES = Path(slotaudio.__file__).parent / "recipes"
 
 SMALLER = {
     "resnet": ["width=4", "depth=10"],
@@ -36,7 +42,7 @@ def smaller(name):
     ]
 
 
-@pytest.mark.parametrize("name", presets())
+@pytest.mark.parametrize("name", presets("slotaudio"))
 def test_every_preset_trains_two_steps_on_the_bundled_speech(name, tmp_path, capsys):
     changes = [argument for change in smaller(name) for argument in ("--set", change)]
     with pytest.raises(SystemExit) as ended:
@@ -52,12 +58,16 @@ def test_every_preset_trains_two_steps_on_the_bundled_speech(name, tmp_path, cap
     assert state["global_step"] == 2
 
 
-@pytest.mark.parametrize("name", presets())
+@pytest.mark.parametrize("name", presets("slotaudio"))
 def test_every_preset_has_what_the_examples_change(name):
     recipe = load_recipe(name, ["data.train.path=path/to/speech", "data.validation.path=path/to/others"])
     assert recipe.table["data"]["train"]["path"] == "path/to/speech"
     with pytest.raises(UserError, match="path/to/speech"), FakeTensorMode():
         recipe.datasets(recipe.model())
+
+
+def test_every_recipe_of_the_package_is_a_preset():
+    assert sorted(presets("slotaudio")) == sorted(path.stem for path in RECIPES.glob("*.toml"))
 
 
 def test_audioslots_has_the_papers_sizes():

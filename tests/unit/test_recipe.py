@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from slotaudio import preset
 from slotaudio.errors import UserError, WrongOptions
-from slotaudio.recipe import load_recipe, presets
+from slotaudio.presets import presets
+from slotaudio.recipe import load_recipe
 from slotaudio.toml import dump, set_value
 from slotaudio.training.options import TrainOptions
 
@@ -178,10 +179,10 @@ def test_an_unknown_preset_is_answered_with_a_suggestion():
     with pytest.raises(UserError) as caught:
         load_recipe("audioslots-smal")
     message = str(caught.value)
-    assert message.startswith(
-        "recipe 'audioslots-smal' is neither a file nor a preset. Did you mean 'audioslots-small'?"
-    )
-    assert "presets: audioslots, audioslots-small" in message
+    assert message.startswith("no recipe named 'audioslots-smal'. Did you mean 'audioslots-small'?")
+    assert "known: audioslots, audioslots-small" in message
+    with pytest.raises(UserError, match=r"recipe 'audioslots.toml': there is no such file"):
+        load_recipe("audioslots.toml")
 
 
 def test_values_in_the_shell_need_no_quotes():

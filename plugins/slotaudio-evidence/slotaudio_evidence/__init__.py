@@ -12,6 +12,11 @@ def slotaudio_bottlenecks() -> Mapping[str, str]:
 
 
 @hookimpl
+def slotaudio_recipes() -> Mapping[str, str]:
+    return {"evidence-small": "slotaudio_evidence:recipes/evidence-small.toml"}
+
+
+@hookimpl
 def slotaudio_commands(app: Any) -> None:
     from slotaudio_evidence.command import collapse
 

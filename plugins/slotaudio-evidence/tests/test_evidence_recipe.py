@@ -1,13 +1,9 @@
 """The recipe trains on the bundled speech."""
 
-from pathlib import Path
-
 import pytest
 
 from slotaudio.cli import main
 from slotaudio.pretrained import from_pretrained
-
-RECIPE = Path(__file__).parents[1] / "recipes" / "evidence-small.toml"
 
 SMALL = [
     "encoder.width=4",
@@ -25,6 +21,6 @@ SMALL = [
 def test_the_recipe_trains_two_steps(tmp_path):
     changes = [argument for change in SMALL for argument in ("--set", change)]
     with pytest.raises(SystemExit) as ended:
-        main(["train", str(RECIPE), "-o", str(tmp_path / "run"), *changes])
+        main(["train", "evidence-small", "-o", str(tmp_path / "run"), *changes])
     assert ended.value.code == 0
     assert from_pretrained(tmp_path / "run/model").specs["bottleneck"].name == "evidence"

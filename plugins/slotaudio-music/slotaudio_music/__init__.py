@@ -1,13 +1,9 @@
 """Music separation for slotaudio: the hooks, which import nothing heavy."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from slotaudio import hookimpl
-
-RECIPES = Path(__file__).parent / "recipes"
-"""Folder of this package's recipes; ``python -m slotaudio_music`` prints their paths."""
 
 
 @hookimpl
@@ -33,6 +29,15 @@ def slotaudio_objectives() -> Mapping[str, str]:
 @hookimpl
 def slotaudio_datasets() -> Mapping[str, str]:
     return {"musdb": "slotaudio_music.musdb:Musdb"}
+
+
+@hookimpl
+def slotaudio_recipes() -> Mapping[str, str]:
+    return {
+        "music": "slotaudio_music:recipes/music.toml",
+        "music-small": "slotaudio_music:recipes/music-small.toml",
+        "music-slots": "slotaudio_music:recipes/music-slots.toml",
+    }
 
 
 @hookimpl

@@ -8,10 +8,9 @@ import soundfile
 import torch
 
 from slotaudio import Separator
+from slotaudio.presets import presets
 from slotaudio.pretrained import from_pretrained
 from slotaudio.recipe import load_recipe
-from slotaudio_music import RECIPES
-from slotaudio_music.__main__ import main
 
 SMALL = {
     "music": [
@@ -36,7 +35,7 @@ def test_a_recipe_trains_and_separates_into_named_stems(name, musdb, tmp_path):
 
     data = [f"data.{part}.path='{musdb}'" for part in ("train", "validation")]
     data += ["data.train.size=4", "data.train.seconds=0.5", "data.validation.seconds=0.5"]
-    recipe = load_recipe(RECIPES / f"{name}.toml", [*SMALL[name], *data, *RUN, "frontend.sample_rate=8000"])
+    recipe = load_recipe(name, [*SMALL[name], *data, *RUN, "frontend.sample_rate=8000"])
     done = train(recipe, tmp_path / "run")
     assert done.score is not None
     model = from_pretrained(done.model)
@@ -54,23 +53,14 @@ def test_a_recipe_trains_and_separates_into_named_stems(name, musdb, tmp_path):
     torch.testing.assert_close(stems.sum(0), mixture, atol=1e-3, rtol=0)
 
 
-@pytest.mark.parametrize("name", ["music", "music-slots"])
+@pytest.mark.parametrize("name", presets("music"))
 def test_the_recipe_as_it_is_composes(name):
-    recipe = load_recipe(RECIPES / f"{name}.toml")
+    recipe = load_recipe(name)
     assert recipe.about
     assert recipe.model().sample_rate == 44100
 
 
-def test_paths_of_the_recipes(capsys):
-    assert main([]) == 0
-    assert capsys.readouterr().out.splitlines() == [str(RECIPES / "music-slots.toml"), str(RECIPES / "music.toml")]
-    assert main(["music"]) == 0
-    assert capsys.readouterr().out.strip().endswith("music.toml")
-    assert main(["opera"]) == 2
-    assert "no recipe named 'opera'; the recipes are: music-slots, music" in capsys.readouterr().err
-
-
 def test_the_package_imports_nothing_heavy():
-    code = "import sys, slotaudio_music.__main__; print([n for n in ('torch', 'numpy', 'scipy') if n in sys.modules])"
+    code = "import sys, slotaudio_music; print([n for n in ('torch', 'numpy', 'scipy') if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

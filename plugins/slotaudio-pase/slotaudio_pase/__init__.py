@@ -22,6 +22,11 @@ def slotaudio_objectives() -> Mapping[str, str]:
 
 
 @hookimpl
+def slotaudio_recipes() -> Mapping[str, str]:
+    return {"pase": "slotaudio_pase:recipes/pase.toml", "pase-plus": "slotaudio_pase:recipes/pase-plus.toml"}
+
+
+@hookimpl
 def slotaudio_commands(app: Any) -> None:
     from slotaudio_pase.command import embed
 

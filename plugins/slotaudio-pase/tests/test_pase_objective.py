@@ -1,7 +1,5 @@
 """The objective as a whole: what it draws, what it refuses, that it learns; and the recipes."""
 
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -13,8 +11,6 @@ from slotaudio.data.folder import FolderMixtures
 from slotaudio.pretrained import from_pretrained
 from slotaudio.types import Batch
 from slotaudio_pase.objective import PASE, PaseWorkers
-
-RECIPES = Path(__file__).parents[1] / "recipes"
 
 
 def small_model():
@@ -163,7 +159,7 @@ SMALL = [
 def test_the_recipes_train_two_steps_on_the_bundled_speech(name, tmp_path, capsys):
     changes = [argument for change in SMALL for argument in ("--set", change)]
     with pytest.raises(SystemExit) as ended:
-        main(["train", str(RECIPES / f"{name}.toml"), "-o", str(tmp_path / "run"), *changes])
+        main(["train", name, "-o", str(tmp_path / "run"), *changes])
     assert ended.value.code == 0
     assert "best validation/loss" in capsys.readouterr().out
     model = from_pretrained(tmp_path / "run/model")
