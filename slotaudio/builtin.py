@@ -62,6 +62,7 @@ def slotaudio_objectives() -> Mapping[str, str]:
 def slotaudio_datasets() -> Mapping[str, str]:
     return {
         "folder": "slotaudio.data.folder:FolderMixtures",
+        "librimix": "slotaudio.data.librimix:LibriMix",
         "synthetic": "slotaudio.data.synthetic:SyntheticMixtures",
         "conversations": "slotaudio.data.conversations:Conversations",
     }

@@ -5,7 +5,8 @@ map-style `torch.utils.data.Dataset` of items ``(mixture, sources, metadata)``
 
 - ``mixture``: float32 tensor ``channels time``, within -1 to 1;
 - ``sources``: float32 tensor ``sources channels time`` of which the mixture is exactly the sum
-  (``sources.sum(0)``); sources that are silent, zeros throughout, are normal;
+  (``sources.sum(0)``), unless the data set documents what else it holds: noise that nobody asks for, or the rounding of
+  files that were written one by one; sources that are silent, zeros throughout, are normal;
 - ``metadata``: a mapping; ``"id"`` names the mixture, ``"speakers"`` and ``"genders"`` have one
   entry per source where they are known, empty for silent ones.
 

@@ -34,7 +34,8 @@ class FolderMixtures(Dataset[Item]):
     without the rest of the file, then the loudness (see `slotaudio.data.drawing.Drawing`).
 
     Args:
-        path: one folder per speaker; deeper folders such as LibriSpeech's belong to the speaker.
+        path: one folder per speaker; deeper folders such as LibriSpeech's belong to the speaker. Or such a folder
+            that is open already, with whatever was left out of it.
         seconds: length of a mixture; None for whole utterances.
         sources: speakers of a mixture, or the least and the most: mixtures of fewer are
             then padded with silent sources, and ``metadata["active"]`` counts the others.
@@ -61,7 +62,7 @@ class FolderMixtures(Dataset[Item]):
 
     def __init__(
         self,
-        path: str | Path,
+        path: str | Path | SpeechFolder,
         seconds: float | None = 4.0,
         sources: int | Sequence[int] = 2,
         rate: int = 16000,
@@ -92,7 +93,7 @@ class FolderMixtures(Dataset[Item]):
         self.fixed = fixed
         self.on_error = on_error
         self.drawing = Drawing(None if seconds is None else round(seconds * rate), length, loudness, speed)
-        self.folder = SpeechFolder(path, rate, resample)
+        self.folder = path if isinstance(path, SpeechFolder) else SpeechFolder(path, rate, resample)
         self.plans = None if mixtures is None else read_list(mixtures, self.folder)
         if self.plans is None:
             names = _matching(self.folder, speakers)

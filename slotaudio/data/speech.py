@@ -112,7 +112,7 @@ class SpeechFolder:
         if rate != self.rate and not self.resample:
             raise DataError(
                 f"{self.path / utterance} has {rate} samples per second, {self.rate} are needed: "
-                "set resample = true, or convert the files once"
+                "convert the files once, or set resample = true where the data set has that option"
             )
         return frames, rate
 

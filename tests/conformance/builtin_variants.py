@@ -24,6 +24,17 @@ def one_folder_per_speaker(suite, folder: Path) -> dict:
     return {"path": str(folder)}
 
 
+def librispeech_and_a_list(suite, folder: Path) -> dict:
+    """Write a list of LibriMix's beside the speakers."""
+    found = one_folder_per_speaker(suite, folder)
+    for path in folder.rglob("*.flac"):  # where only the names count
+        path.rename(path.with_name(f"{path.parent.name}-0-{path.name}"))
+    each = ",".join(f"source_{n}_path,source_{n}_gain" for n in (1, 2))
+    rows = [f"mix{n},speaker{n}-0-0.flac,0.5,speaker{n - 1}-0-1.flac,0.7" for n in (1, 2)]
+    (folder / "list.csv").write_text("\n".join([f"mixture_ID,{each}", *rows]) + "\n")
+    return {**found, "metadata": str(folder / "list.csv")}
+
+
 def grid_of_bands(suite, seed: int, batch: int, frames: int) -> Features:
     """One token per frame and band, as `band_split` makes them."""
     tokens = frames * len(BANDS)
@@ -89,5 +100,9 @@ VARIANTS = {
     ("objective", "autoencoder"): {"": {"perfect": "mixture"}},
     ("dataset", "synthetic"): {"": {"options": {"seconds": 0.5, "size": 4}}},
     ("dataset", "folder"): {"": {"options": {"seconds": 0.5, "size": 4}, "prepare": one_folder_per_speaker}},
+    ("dataset", "librimix"): {
+        "": {"options": {"seconds": 0.5, "size": 4}, "prepare": one_folder_per_speaker},
+        "listed": {"options": {"seconds": 0.5}, "prepare": librispeech_and_a_list, "beside": 2 / 32768},
+    },
     ("dataset", "conversations"): {"": {"options": {"seconds": 3.0, "size": 3}, "prepare": one_folder_per_speaker}},
 }

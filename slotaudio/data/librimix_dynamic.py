@@ -1,0 +1,79 @@
+"""`DynamicMixtures`: mixtures beyond LibriMix's lists, other ones in every epoch, drawn by its rules."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from slotaudio import audio
+from slotaudio.data import librimix_arithmetic as arithmetic
+from slotaudio.data.folder import FolderMixtures
+from slotaudio.data.mixing import LOUDNESS, PEAK, SILENCE_DB, active_level
+from slotaudio.errors import DataError
+
+NOISE_LOUDNESS = (LOUDNESS[0] - 5, LOUDNESS[1] - 5)
+"""LibriMix's noise is 5 dB quieter than its speech."""
+
+Item = tuple[Tensor, Tensor, dict[str, Any]]
+
+
+class DynamicMixtures:
+    """Mixtures of `FolderMixtures`, with a crop of WHAM's noise added to each if its folder is given.
+
+    Args:
+        speech: draws the speakers.
+        noise: folder of WAV files, such as WHAM's ``tr``; None for clean mixtures.
+        noise_source: deliver the noise as one more source.
+        seed: with epoch and index it decides the noise.
+
+    Raises:
+        DataError: no noise in its folder.
+    """
+
+    def __init__(self, speech: FolderMixtures, noise: Path | None, noise_source: bool, seed: int) -> None:
+        self.speech, self.noise, self.noise_source, self.seed = speech, noise, noise_source, seed
+        self.noises: list[Path] = [] if noise is None else sorted(noise.rglob("*.wav"))
+        if noise is not None and not self.noises:
+            raise DataError(f"{noise} holds no WAV files of noise")
+
+    def __len__(self) -> int:
+        return len(self.speech)
+
+    def item(self, index: int, epoch: int) -> Item:
+        """Return an item of an epoch."""
+        mixture, sources, metadata = self.speech[index]
+        if self.noise is None:
+            return mixture, sources, metadata
+        rng = np.random.default_rng([self.seed, epoch, index, 1])
+        path = self.noises[rng.integers(len(self.noises))]
+        every = torch.cat([sources, self._noise(path, rng, mixture.shape[-1])[None, None]])
+        peak = float(every.sum(0).abs().max())
+        every = every * min(1.0, PEAK / peak) if peak > PEAK else every
+        kept = len(every) if self.noise_source else len(sources)
+        return every.sum(0), every[:kept], _with_noise(metadata, path.name) if self.noise_source else metadata
+
+    def _noise(self, path: Path, rng: np.random.Generator, samples: int) -> Tensor:
+        info = audio.info(path)
+        if info.sample_rate != arithmetic.RATE:
+            raise DataError(f"{path} has {info.sample_rate} samples per second; {arithmetic.RATE} are needed")
+        rate, frames = self.speech.sample_rate, info.frames or 0
+        start = int(rng.integers(max(0, arithmetic.resampled_length(frames, rate) - samples) + 1))
+        loudness = float(rng.uniform(*NOISE_LOUDNESS))
+        wave = arithmetic.stretch(
+            lambda first, last: audio.read(path, first, last)[0][0].numpy(), frames, 1.0, rate, start, start + samples
+        )
+        level = active_level(wave, rate)
+        factor = 10 ** ((loudness - level) / 20) if level > SILENCE_DB else 1.0
+        return torch.from_numpy((wave * factor).astype(np.float32))
+
+
+def _with_noise(metadata: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {
+        **metadata,
+        "speakers": (*metadata["speakers"], ""),
+        "genders": (*metadata["genders"], ""),
+        "utterances": (*metadata["utterances"], name),
+    }
