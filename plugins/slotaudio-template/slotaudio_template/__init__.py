@@ -4,5 +4,5 @@ import slotaudio
 
 
 @slotaudio.hookimpl
-def slotaudio_encoders():
+def slotaudio_encoders() -> dict[str, str]:
     return {"template": "slotaudio_template.encoder:Template"}
