@@ -1,7 +1,9 @@
 """The border: waves as users have them, checked and brought to `batch channels time`, and back again."""
 
+import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -9,8 +11,11 @@ from einops import reduce, repeat
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from slotaudio.audio import check_finite
+from slotaudio.audio import AudioReader, check_finite
 from slotaudio.errors import UserError
+
+BLOCK = 2.0
+"""Seconds of a wave in memory that are taken at a time."""
 
 Wave = Shaped[Tensor, "..."] | Shaped[np.ndarray, "..."]
 
@@ -89,6 +94,38 @@ def channel_map(
         )
         return lambda wave: reduce(wave, "batch channels time -> batch 1 time", "mean")
     raise UserError(f"{name} has {channels} channels; the model takes {wanted} or 1")
+
+
+@contextmanager
+def opened(
+    source: Wave | str | os.PathLike[str] | Iterable[Wave], sample_rate: int | None, assumed: int
+) -> Iterator[tuple[Iterator[Float[Tensor, "1 channels time"]], int, str]]:
+    """Give the checked blocks of a recording, their sample rate, and what to call it in messages.
+
+    Args:
+        source: an audio file, a wave (``time`` or ``channels time``), or an iterable of such waves.
+        sample_rate: of the waves, in hertz. A file knows its own.
+        assumed: sample rate of waves that come without one.
+
+    Raises:
+        UserError: a file of another rate than given, or as for `as_batch`.
+        AudioFileError: the file cannot be read.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        with AudioReader(source) as reader:
+            if sample_rate not in (None, reader.info.sample_rate):
+                raise UserError(f"{source} is at {reader.info.sample_rate} Hz, not at {sample_rate} Hz")
+            yield (block[None] for block in reader), reader.info.sample_rate, str(source)
+        return
+    rate = assumed if sample_rate is None else sample_rate
+    check_rate(rate)
+    if isinstance(source, (Tensor, np.ndarray)):
+        if source.ndim == 3:
+            raise UserError("one recording is taken at a time, of the axes `time` or `channels time`, not a batch")
+        split = as_batch(source, rate).split(round(BLOCK * rate), dim=-1)
+        yield checked_blocks((block[0] for block in split), rate), rate, "the wave"
+    else:
+        yield checked_blocks(source, rate), rate, "the stream"
 
 
 def checked_blocks(blocks: Iterable[Wave], sample_rate: int) -> Iterator[Float[Tensor, "1 channels time"]]:

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+from einops import rearrange, reduce
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool1d
 
 from slotaudio.separation.joining import take
 from slotaudio.types import Slots
@@ -19,6 +21,8 @@ class Observation:
     positions: Float[Tensor, "tokens axes"]
     order: Int[Tensor, "batch slots"]
     """For every output, which of the model's slots it was."""
+    level: Float[Tensor, "batch steps slots"] | None = None
+    """Decibels relative to full scale of each output in the window, or in each equal part of it; silence is -120."""
 
 
 def of_window(slots: Slots, window: int, windows: int) -> Slots:
@@ -30,6 +34,12 @@ def of_window(slots: Slots, window: int, windows: int) -> Slots:
         None if slots.attention is None else slots.attention[:, part],
         None if slots.presence is None else slots.presence[:, part],
     )
+
+
+def levels(waves: Float[Tensor, "batch slots channels window"], steps: int) -> Float[Tensor, "batch steps slots"]:
+    """Return the level of each wave in each of `steps` equal parts of the window, in decibels."""
+    power = adaptive_avg_pool1d(reduce(waves.square(), "batch slots channels time -> batch slots time", "mean"), steps)
+    return rearrange(10 * power.clamp_min(1e-12).log10(), "batch slots steps -> batch steps slots")
 
 
 def reordered(slots: Slots, order: Int[Tensor, "batch slots"]) -> Slots:

@@ -4,20 +4,18 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from slotaudio.audio import AudioReader
 from slotaudio.compose import build
 from slotaudio.errors import UserError
 from slotaudio.model import SlotModel
 from slotaudio.resampling import resample
 from slotaudio.separation.identity import VoiceMemory
-from slotaudio.separation.intake import Wave, as_batch, channel_map, check_rate, checked_blocks, like
+from slotaudio.separation.intake import BLOCK, Wave, as_batch, channel_map, check_rate, like, opened
 from slotaudio.separation.joining import AsGiven, Automatic, ByOverlap, ByReference, JoiningRule
 from slotaudio.separation.level import TRAINED
 from slotaudio.separation.masks import mask_function
@@ -25,14 +23,14 @@ from slotaudio.separation.observation import Observation
 from slotaudio.separation.stream import Framing, SourceStream
 from slotaudio.spec import Spec
 
+if TYPE_CHECKING:
+    from slotaudio.representation import Embedding
+
 Progress = Callable[[float], None]
 Observer = Callable[[Observation], None]
 
 _EDGE = 0.25
 """Seconds of silence, at most, put before and after a recording."""
-
-_BLOCK = 2.0
-"""Seconds of a wave in memory that go through the stream at a time."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +93,7 @@ class Separator:
             if threads < 1:
                 raise UserError(f"{threads} threads cannot compute anything; give 1 or more")
             torch.set_num_threads(threads)
-        self.model = _on(device, model).eval()
+        self.model = on_device(device, model).eval()
         self.joining = joining
         self.mask = model.mask if mask is None else Spec.of(mask)
         mask_function(self.mask)  # says now if there is no such mask
@@ -151,7 +149,7 @@ class Separator:
         stream = self.open(rate, rule, observer)
         fit = channel_map(batch.shape[1], self.model.frontend.channels, "the wave")
         pieces = []
-        for block in batch.split(round(_BLOCK * rate), dim=-1):
+        for block in batch.split(round(BLOCK * rate), dim=-1):
             pieces.append(stream.push(fit(block)))
             if progress is not None:
                 progress(stream.received / length)
@@ -176,20 +174,34 @@ class Separator:
         Raises:
             UserError, AudioFileError: as for calling the separator, and a file of another rate than given.
         """
-        if isinstance(source, (str, os.PathLike)):
-            with AudioReader(source) as reader:
-                if sample_rate not in (None, reader.info.sample_rate):
-                    raise UserError(f"{source} is at {reader.info.sample_rate} Hz, not at {sample_rate} Hz")
-                blocks = (block[None] for block in reader)
-                yield from self._pieces(blocks, reader.info.sample_rate, str(source), observer)
-            return
-        rate = self.sample_rate if sample_rate is None else sample_rate
-        check_rate(rate)
-        if isinstance(source, (Tensor, np.ndarray)):
-            split = as_batch(source, rate).split(round(_BLOCK * rate), dim=-1)
-            yield from self._pieces(checked_blocks((block[0] for block in split), rate), rate, "the wave", observer)
-        else:
-            yield from self._pieces(checked_blocks(source, rate), rate, "the stream", observer)
+        with opened(source, sample_rate, self.sample_rate) as (blocks, rate, name):
+            yield from self._pieces(blocks, rate, name, observer)
+
+    def slots(
+        self,
+        source: Wave | str | os.PathLike[str] | Iterable[Wave],
+        sample_rate: int | None = None,
+        *,
+        attention: bool = True,
+    ) -> "Embedding":
+        """Return the slots behind the outputs over time: vectors, presence, level and attention as arrays.
+
+        They are separated on the way, in constant memory but for the arrays themselves; the memory of
+        `slotaudio.representation.slots.slots_over_time` does not grow at all, and `slotaudio embed` writes
+        them as they come.
+
+        Args:
+            source, sample_rate: as for `stream`.
+            attention: keep where the slots looked, which takes most of the memory.
+
+        Raises:
+            UserError, AudioFileError: as for calling the separator.
+        """
+        from slotaudio.representation import joined
+        from slotaudio.representation.slots import slots_over_time
+
+        with opened(source, sample_rate, self.sample_rate) as (blocks, rate, name):
+            return joined(list(slots_over_time(self, (block[0] for block in blocks), rate, attention, name)))
 
     def separate_file(self, path: str | os.PathLike[str], folder: str | os.PathLike[str], **options: Any) -> list[Path]:
         """Separate an audio file into files; see `slotaudio.separation.files.separate_file`."""
@@ -242,7 +254,12 @@ class Separator:
         return ByReference(self._matcher(), sources, self.framing.hop)
 
 
-def _on(device: str | torch.device | None, model: SlotModel) -> SlotModel:
+def on_device(device: str | torch.device | None, model: SlotModel) -> SlotModel:
+    """Move a model, or leave it where it is.
+
+    Raises:
+        UserError: there is no such device here.
+    """
     try:
         return model if device is None else model.to(device)
     except (RuntimeError, AssertionError) as error:  # AssertionError: torch was built without CUDA

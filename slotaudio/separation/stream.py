@@ -19,10 +19,10 @@ from torch import Tensor
 from slotaudio.errors import UserError
 from slotaudio.model import SlotModel
 from slotaudio.resampling import Resampler
-from slotaudio.separation.joining import Joiner, JoiningRule, SlotWindow
+from slotaudio.separation.joining import Joiner, JoiningRule, SlotWindow, take
 from slotaudio.separation.level import Level
 from slotaudio.separation.masks import synthesise
-from slotaudio.separation.observation import Observation, of_window, reordered
+from slotaudio.separation.observation import Observation, levels, of_window, reordered
 from slotaudio.separation.residual import ResidualSharer
 from slotaudio.separation.state import fingerprint, load_state, save_state
 from slotaudio.separation.windows import count, split
@@ -197,16 +197,21 @@ class SourceStream:
         for window, slots in zip(upcoming, seen, strict=True):
             piece, order = self._joiner.push(window)
             pieces.append(self._without_lead(piece))
-            self._observe(slots, prediction.features.positions, order)
+            self._observe(slots, prediction.features.positions, order, window.waves)
         return pieces
 
     def _observe(
-        self, slots: Slots, positions: Float[Tensor, "tokens axes"], order: Int[Tensor, "batch slots"]
+        self,
+        slots: Slots,
+        positions: Float[Tensor, "tokens axes"],
+        order: Int[Tensor, "batch slots"],
+        waves: Float[Tensor, "batch slots channels window"],
     ) -> None:
         start = (self._windows * self.framing.hop - self.framing.lead) / self.model.sample_rate
         self._windows += 1
         if self.observer is not None:
-            self.observer(Observation(start, reordered(slots, order), positions, order))
+            level = levels(take(waves, order), slots.vectors.shape[1])
+            self.observer(Observation(start, reordered(slots, order), positions, order, level))
 
     def _without_lead(
         self, joined: Float[Tensor, "batch slots channels joined"]

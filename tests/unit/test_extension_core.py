@@ -57,7 +57,7 @@ def plugin(**hooks):
     return types.SimpleNamespace(**functions)
 
 
-@pytest.mark.parametrize("hook", FAMILY_HOOKS)
+@pytest.mark.parametrize("hook", [*FAMILY_HOOKS, "slotaudio_embedders"])
 def test_documented_example_offers_its_component(hook, manager):
     module = example(hook)
     (name,) = getattr(module, hook)()
@@ -88,7 +88,7 @@ def test_documented_command_example_adds_a_command(manager):
 
 
 def test_every_hook_has_an_example_and_every_family_a_hook():
-    assert set(FAMILY_HOOKS) | {"slotaudio_build", "slotaudio_commands"} == set(HOOKS)
+    assert set(FAMILY_HOOKS) | {"slotaudio_embedders", "slotaudio_build", "slotaudio_commands"} == set(HOOKS)
     for hook in HOOKS:
         assert hasattr(example(hook), hook)
 

@@ -1,7 +1,6 @@
 """PASE as a plug-in of slotaudio: Sinc frontend, PASE and PASE+ encoders, self-supervised workers. Imports no torch."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from slotaudio import hookimpl
 
@@ -23,11 +22,8 @@ def slotaudio_objectives() -> Mapping[str, str]:
 
 @hookimpl
 def slotaudio_recipes() -> Mapping[str, str]:
-    return {"pase": "slotaudio_pase:recipes/pase.toml", "pase-plus": "slotaudio_pase:recipes/pase-plus.toml"}
-
-
-@hookimpl
-def slotaudio_commands(app: Any) -> None:
-    from slotaudio_pase.command import embed
-
-    app.command("embed")(embed)
+    return {
+        "pase": "slotaudio_pase:recipes/pase.toml",
+        "pase-small": "slotaudio_pase:recipes/pase-small.toml",
+        "pase-plus": "slotaudio_pase:recipes/pase-plus.toml",
+    }

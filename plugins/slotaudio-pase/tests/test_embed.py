@@ -1,4 +1,4 @@
-"""Features from code and from the command line."""
+"""The tokens through `slotaudio embed`: those of the recording in one piece, window by window."""
 
 import numpy as np
 import pytest
@@ -7,53 +7,45 @@ import torch
 
 from slotaudio import Spec, compose
 from slotaudio.cli import main
-from slotaudio_pase.embedding import embedding
+from slotaudio.representation import embedder, joined
 
 
 @pytest.fixture
 def model():
     torch.manual_seed(0)
     encoder = Spec("pase", width=4, dim=6)
-    return compose(frontend="waveform", encoder=encoder, bottleneck=None, decoder=None, window=None)
+    return compose(frontend="waveform", encoder=encoder, bottleneck=None, decoder=None, window=None).eval()
 
 
 def wave(channels=1, samples=16000):
     return torch.rand(channels, samples, generator=torch.Generator().manual_seed(0)) - 0.5
 
 
-def run(*arguments):
-    with pytest.raises(SystemExit) as ended:
-        main(["embed", *map(str, arguments)])
-    return ended.value.code
-
-
 def test_tokens_are_those_of_the_encoder(model):
-    found = embedding(model.train(), wave(), 16000)
-    assert model.training
-    assert found.shape == (100, 6)
-    assert torch.equal(found, model.eval().encode(wave()[None]).tokens[0, 0])
+    talk = wave(samples=89600)
+    found = joined(list(embedder("auto", model, window=2.0, context=0.5)(talk.split(7000, dim=1), 16000)))
+    assert found.vectors.shape == (560, 1, 6)
+    whole = model.encode(talk[None]).tokens[0, 0].detach()
+    np.testing.assert_allclose(found.vectors[:, 0], whole.numpy(), atol=1e-4)
+    np.testing.assert_allclose(found.times, (np.arange(560) + 0.5) / 100, atol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore:.*mixed down:UserWarning")
 def test_other_rates_and_channels_are_brought_to_the_models(model):
-    assert embedding(model, wave(2, 44100), 44100).shape == (100, 6)
+    def vectors(wave, rate):
+        return joined(list(embedder("tokens", model)([wave], rate))).vectors
+
+    assert vectors(wave(2, 44100), 44100).shape == (100, 1, 6)
     stereo = torch.cat([2 * wave(), 0 * wave()])
-    assert torch.allclose(embedding(model, stereo, 16000), embedding(model, wave(), 16000), atol=1e-5)
+    np.testing.assert_allclose(vectors(stereo, 16000), vectors(wave(), 16000), atol=1e-5)
 
 
-def test_the_command_writes_arrays_and_replaces_none(model, tmp_path, capsys):
-    model.eval().save_pretrained(tmp_path / "model")
+def test_the_command_takes_saved_models(model, tmp_path):
+    model.save_pretrained(tmp_path / "model")
     soundfile.write(tmp_path / "talk.wav", wave()[0].numpy(), 16000, subtype="FLOAT")
-    arguments = (tmp_path / "talk.wav", "-o", tmp_path / "features", "--model", tmp_path / "model")
-    assert run(*arguments) == 0
-    assert "100 tokens of 6" in capsys.readouterr().out
-    saved = np.load(tmp_path / "features/talk.npy")
-    assert np.allclose(saved, embedding(model, wave(), 16000).numpy(), atol=1e-5)
-    assert run(*arguments) == 2
-    assert "--force" in capsys.readouterr().err
-    assert run(*arguments, "--force") == 0
-
-
-def test_two_recordings_of_one_name_are_refused(model, tmp_path, capsys):
-    arguments = ("a/talk.wav", "b/talk.wav", "-o", tmp_path / "features", "--model", "none")
-    assert run(*arguments) == 2
-    assert "the same name" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as ended:
+        main(["embed", str(tmp_path / "talk.wav"), "-o", str(tmp_path / "out"), "--model", str(tmp_path / "model")])
+    assert not ended.value.code
+    saved = np.load(tmp_path / "out/talk.npz")
+    assert saved["vectors"].shape == (100, 1, 6)
+    assert str(saved["features"]) == "tokens"

@@ -1,0 +1,111 @@
+"""`slotaudio embed`: what a model makes of recordings over time, as arrays for use elsewhere."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from slotaudio.cli.reporting import progress_bar, report, waiting
+from slotaudio.errors import UserError
+
+if TYPE_CHECKING:
+    from slotaudio.representation import Embedder
+
+
+def embed(
+    inputs: Annotated[
+        list[Path], typer.Argument(metavar="IN...", help="Recordings: WAV, FLAC, OGG or MP3 of any length and rate.")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for NAME.npz; made if missing.")
+    ],
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="Bundled name, folder, or organisation/name on the Hugging Face hub.")
+    ] = "default",
+    features: Annotated[
+        str,
+        typer.Option(
+            help="'slots', 'tokens' (of the encoder), 'mfcc', 'log_mel' or what a plug-in offers; 'auto' is slots "
+            "where the model has them, else tokens."
+        ),
+    ] = "auto",
+    attention: Annotated[
+        bool, typer.Option("--attention", help="Also write where the slots looked (much larger files).")
+    ] = False,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option of the features: bands=40.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="Where to compute, such as 'cpu' or 'cuda'.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads to compute with; torch decides by default.")] = None,
+    force: Annotated[bool, typer.Option("--force", "-f", help="Replace existing outputs.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no list of what was written.")] = False,
+) -> None:
+    """Write slots, or other features, of recordings over time to NumPy files.
+
+    A recording NAME.mp3 becomes DIR/NAME.npz with the arrays `times` (seconds; of the axis steps), `vectors`
+    (steps, slots, dim; one slot for features that are no sets), `level` of the slots in decibels and, where the
+    model knows, `presence` (probability); besides `window`, `duration` (seconds), `recording`, `model` and
+    `features`. Slots are in the order of the outputs of `slotaudio separate`: a speaker stays the same slot.
+
+    Memory does not grow with the length. A recording that fails leaves no output, and the others go on; the exit
+    code is then 2.
+    """
+    with waiting("loading the model", quiet):
+        embedder, about = make(features, model, set_ or (), attention, device, threads)
+    codes = {0}
+    done: dict[str, Path] = {}
+    for path in dict.fromkeys(inputs):
+        try:
+            twin = done.get(path.stem.casefold())  # some disks do not tell A from a
+            if twin is not None:
+                raise UserError(f"{path}: its output would get the name of that of {twin}; choose another folder")
+            done[path.stem.casefold()] = path
+            print_done = _embed(embedder, path, output, about, force, quiet)
+            if not quiet:
+                print(print_done, flush=True)
+        except Exception as error:  # whatever became of this one, the others go on
+            codes.add(report(error))
+    raise typer.Exit(1 if 1 in codes else max(codes))
+
+
+def make(
+    features: str,
+    model: str,
+    assignments: "list[str] | tuple[str, ...]" = (),
+    attention: bool = False,
+    device: str | None = None,
+    threads: int | None = None,
+) -> tuple["Embedder", dict[str, str]]:
+    """Build an embedder from what a command was given; return with it what to write beside the arrays.
+
+    Raises:
+        UserError: see `slotaudio.representation.embedder`.
+    """
+    from slotaudio.representation import embedder
+    from slotaudio.representation.naming import resolved
+    from slotaudio.toml import set_value
+
+    if threads is not None:
+        import torch
+
+        if threads < 1:
+            raise UserError(f"{threads} threads cannot compute anything; give 1 or more")
+        torch.set_num_threads(threads)
+    table: dict[str, Any] = {"name": features}
+    for assignment in assignments:
+        set_value(table, assignment)
+    spec, loaded = resolved(table, model)
+    return embedder(spec, loaded, attention=attention or None, device=device), {"model": model, "features": spec.name}
+
+
+def _embed(embedder: "Embedder", path: Path, folder: Path, about: dict[str, str], force: bool, quiet: bool) -> str:
+    from slotaudio.representation import embed_file
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"the folder {folder} cannot be made: {error.strerror}") from None
+    target = folder / f"{path.stem}.npz"
+    with progress_bar(path.name, quiet) as advance:
+        steps = embed_file(embedder, path, target, force=force, progress=advance, **about)
+    return f"{target}: {steps} steps"

@@ -1,0 +1,112 @@
+"""Slots over time: the set of vectors behind the outputs of a `Separator`, step by step."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from slotaudio.model import SlotModel
+from slotaudio.representation.embedding import Embedding
+from slotaudio.separation.intake import channel_map
+
+if TYPE_CHECKING:
+    from slotaudio.separation.observation import Observation
+    from slotaudio.separation.separator import Separator
+
+
+class SlotEmbedder:
+    """The slots of a model, in the order of its outputs: a speaker stays the same slot.
+
+    Args:
+        model: with bottleneck and decoder.
+        attention: keep where the slots looked.
+        joining, overlap, device: see `slotaudio.Separator`.
+    """
+
+    def __init__(
+        self,
+        model: SlotModel,
+        attention: bool = False,
+        joining: str = "auto",
+        overlap: float = 0.5,
+        device: str | None = None,
+    ) -> None:
+        from slotaudio.separation.separator import Separator
+
+        self.separator = Separator(model, joining=joining, overlap=overlap, device=device)
+        self.attention = attention
+
+    def __call__(self, blocks: Iterable[Float[Tensor, "channels time"]], sample_rate: int) -> Iterator[Embedding]:
+        """Yield the slots of the windows that are finished."""
+        yield from slots_over_time(self.separator, blocks, sample_rate, self.attention)
+
+
+def slots_over_time(
+    separator: "Separator",
+    blocks: Iterable[Float[Tensor, "channels time"]],
+    sample_rate: int,
+    attention: bool = True,
+    name: str = "the recording",
+) -> Iterator[Embedding]:
+    """Yield the slots of a recording in constant memory; `slotaudio.representation.joined` puts them together.
+
+    A model of one set of slots per window has one step per window, whose time is the window's middle. Of models
+    that have a set per frame, each window gives the frames that it hears best, those nearest to its middle, so that
+    no time is there twice.
+
+    Args:
+        blocks: of one recording, in order.
+        sample_rate: of the blocks, in hertz.
+        attention: keep where the slots looked.
+        name: of the recording, in messages.
+
+    Raises:
+        UserError: see `slotaudio.separation.intake.channel_map`.
+    """
+    seen: deque[Observation] = deque()
+    stream = separator.open(sample_rate, observer=seen.append)
+    window = separator.framing.window / separator.sample_rate
+    margin = (separator.framing.window - separator.framing.hop) / separator.sample_rate / 2
+    begin, fit = -np.inf, None
+    for block in blocks:
+        fit = fit or channel_map(block.shape[0], separator.model.frontend.channels, name)
+        stream.push(fit(block[None]))
+        # what the next window hears better is cut off; where the recording ends is not yet known
+        while len(seen) > 1 and (end := seen[1].start + margin) <= stream.received / sample_rate:
+            yield _steps(seen.popleft(), window, begin, end, attention)
+            begin = end
+    if not stream.received:
+        return
+    stream.finish()
+    duration = stream.received / sample_rate
+    while seen:
+        last = seen.popleft()
+        end = min(duration, seen[0].start + margin) if seen else duration
+        if begin == -np.inf and not seen and last.slots.vectors.shape[1] == 1:
+            end = np.inf  # the only set of a recording so short that the window's middle is beyond its end
+        yield _steps(last, window, begin, end, attention)
+        begin = end
+
+
+def _steps(seen: "Observation", window: float, begin: float, end: float, attention: bool) -> Embedding:
+    """Return the steps of a window from `begin` until before `end`, and none before the recording."""
+    count = seen.slots.vectors.shape[1]
+    times = seen.start + (np.arange(count) + 0.5) * window / count
+    kept = (times >= max(begin, -1e-9)) & (times < end)
+
+    def array(values: Tensor | None) -> Any:
+        return None if values is None else values[0].float().cpu().numpy()[kept]
+
+    presence = seen.slots.presence
+    return Embedding(
+        times[kept],
+        array(seen.slots.vectors),
+        window if count == 1 else window / count,
+        array(None if presence is None else presence.float().sigmoid()),
+        array(seen.level),
+        array(seen.slots.attention) if attention else None,
+        seen.positions.float().cpu().numpy() if attention and seen.slots.attention is not None else None,
+    )

@@ -1,0 +1,91 @@
+"""`slotaudio embed`: what is written, and what is left behind."""
+
+import numpy as np
+import pytest
+import soundfile
+
+from slotaudio import hookimpl
+from slotaudio.cli import main
+
+
+def recording(path, seconds=1.0, rate=16000, channels=1):
+    noise = np.random.default_rng(0).standard_normal((round(seconds * rate), channels)) * 0.05
+    soundfile.write(path, noise, rate)
+    return path
+
+
+def run(capsys, *arguments):
+    with pytest.raises(SystemExit) as ended:
+        main(["embed", *map(str, arguments)])
+    return ended.value.code or 0, *capsys.readouterr()
+
+
+def test_slots_of_recordings(tiny_model, tmp_path, capsys):
+    good, bad = recording(tmp_path / "a.flac", 2.0, 44100), tmp_path / "missing.wav"
+    code, out, err = run(capsys, bad, good, "-o", tmp_path / "out", "-m", tiny_model)
+    assert code == 2
+    assert "missing.wav does not exist" in err
+    assert out == f"{tmp_path / 'out' / 'a.npz'}: 8 steps\n"
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.npz"]
+    arrays = np.load(tmp_path / "out" / "a.npz")
+    assert set(arrays) == {"times", "vectors", "level", "window", "duration", "recording", "model", "features"}
+    assert arrays["vectors"].shape == (8, 2, 8)
+    assert str(arrays["features"]) == "slots"
+    assert float(arrays["duration"]) == 2.0
+    assert run(capsys, good, "-o", tmp_path / "out", "-m", tiny_model)[0] == 2
+    assert run(capsys, good, "-o", tmp_path / "out", "-m", tiny_model, "-f", "-q") == (0, "", "")
+
+
+def test_other_features_and_options(tiny_model, tmp_path, capsys):
+    path = recording(tmp_path / "a.wav")
+    options = ["--features", "log_mel", "--set", "bands=13"]
+    assert run(capsys, path, "-o", tmp_path / "mel", "-q", *options)[0] == 0
+    assert np.load(tmp_path / "mel" / "a.npz")["vectors"].shape == (100, 1, 13)
+    assert run(capsys, path, "-o", tmp_path / "tokens", "-q", "-m", tiny_model, "--features", "tokens")[0] == 0
+    assert np.load(tmp_path / "tokens" / "a.npz")["vectors"].shape[1] == 1
+
+
+def test_features_of_a_plugin(tmp_path, capsys, monkeypatch):
+    import types
+
+    from slotaudio.pluginmanager import plugin_manager
+
+    class Loudness:
+        """Twice per block, how loud it is."""
+
+        def __call__(self, blocks, sample_rate):
+            from slotaudio.representation import Embedding
+
+            for number, block in enumerate(blocks):
+                level = np.float32(block.std()).reshape(1, 1, 1)
+                yield Embedding(np.array([float(number)]), level, window=1.0)
+
+    @hookimpl
+    def slotaudio_embedders():
+        return {"loudness": Loudness}
+
+    plugin = types.SimpleNamespace(slotaudio_embedders=slotaudio_embedders)
+    plugin_manager().register(plugin, name="loud")
+    try:
+        path = recording(tmp_path / "a.wav")
+        assert run(capsys, path, "-o", tmp_path / "out", "--features", "loudness", "-q")[0] == 0
+        assert np.load(tmp_path / "out" / "a.npz")["vectors"] == pytest.approx(0.05, abs=0.001)
+    finally:
+        plugin_manager().unregister(plugin)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--features", "mfc"], "Did you mean 'mfcc'?"),
+        (["--features", "mfcc", "--set", "bans=3"], "unexpected keyword argument 'bans'"),
+        (["--model", "audioslots-huge"], "no model named 'audioslots-huge'"),
+        (["--threads", "0"], "0 threads"),
+        (["--device", "abacus"], "device 'abacus' cannot be used here"),
+    ],
+)
+def test_impossible_options(tmp_path, capsys, arguments, message):
+    code, _, err = run(capsys, recording(tmp_path / "a.wav", 0.2), "-o", tmp_path / "out", *arguments)
+    assert code == 2
+    assert message in err
+    assert not (tmp_path / "out").exists()
