@@ -141,12 +141,11 @@ class PaseWorkers(nn.Module):
         first, second = self._chunks(batch.sources, generator)
         waves = rearrange([first, second], "two batch sources channels time -> (two batch sources) channels time")
         tokens = self._encode(model, waves)
-        with torch.autocast(tokens.device.type, enabled=False):
-            shape = {"two": 2, "batch": len(first)}
-            anchor, same = rearrange(tokens, "(two batch sources) dim frames -> two batch sources dim frames", **shape)
-            other = same.roll(1, dims=1 if same.shape[1] > 1 else 0)
-            anchor, same, other = (part.flatten(0, 1) for part in (anchor, same, other))
-            return self._losses(anchor, same, other, first.flatten(0, 1)[:, 0], generator)
+        shape = {"two": 2, "batch": len(first)}
+        anchor, same = rearrange(tokens, "(two batch sources) dim frames -> two batch sources dim frames", **shape)
+        other = same.roll(1, dims=1 if same.shape[1] > 1 else 0)
+        anchor, same, other = (part.flatten(0, 1) for part in (anchor, same, other))
+        return self._losses(anchor, same, other, first.flatten(0, 1)[:, 0], generator)
 
     def _losses(
         self,

@@ -54,7 +54,7 @@ class Trunk(nn.Module):
             raise UserError(f"pase: a wave of {features.shape[-1]} samples is too short; give at least {SHORTEST}")
         weight = self.filters()
         margin = weight.shape[-1] // 2
-        wave = nn.functional.pad(features[:, 0], (margin, margin), mode="reflect")
+        wave = reflected(features[:, 0], margin, margin)
         layers = [self.rest(nn.functional.conv1d(wave, weight.to(wave)))]
         for block in self.blocks:
             layers.append(block(layers[-1]))
@@ -79,7 +79,13 @@ class Block(nn.Module):
 
     def forward(self, maps: Float[Tensor, "batch before frames"]) -> Float[Tensor, "batch after fewer"]:
         """Return the next layer's maps."""
-        return self.rest(self.convolution(nn.functional.pad(maps, self.margins, mode="reflect")))
+        return self.rest(self.convolution(reflected(maps, *self.margins)))
+
+
+def reflected(maps: Float[Tensor, "batch dim frames"], before: int, after: int) -> Float[Tensor, "batch dim more"]:
+    """Add reflected margins, as torch's padding does, which however goes back to float32 where the rest is bfloat16."""
+    first, last = maps[..., 1 : before + 1].flip(-1), maps[..., -after - 1 : -1].flip(-1)
+    return torch.cat([first, maps, last], dim=-1)
 
 
 def check_wave(name: str, freq: int, channels: int) -> None:

@@ -1,5 +1,6 @@
 """The workers: small networks that read the encoder's tokens and answer one question each."""
 
+from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 import torch
@@ -8,6 +9,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from slotaudio_pase.standardise import Standardise
+
+
+def in_full(wave: Tensor) -> AbstractContextManager[None]:
+    """Compute as precisely as the tensors are, also where matrices are multiplied in bfloat16 to train faster."""
+    return torch.autocast(wave.device.type, enabled=False)
 
 
 class Verdict(NamedTuple):
@@ -66,10 +72,10 @@ class Regression(nn.Module):
         self, tokens: Float[Tensor, "batch in_dim frames"], wave: Float[Tensor, "batch time"]
     ) -> Float[Tensor, ""]:
         """Return the error on the standardised target."""
-        with torch.no_grad():
+        with torch.no_grad(), in_full(wave):
             wanted = self.standardise(self.target(wave))
         compare = nn.functional.l1_loss if self.absolute else nn.functional.mse_loss
-        return compare(self.network(tokens), wanted)
+        return compare(self.network(tokens).to(wanted), wanted)
 
 
 class Discriminator(nn.Module):
@@ -88,7 +94,7 @@ class Discriminator(nn.Module):
         self, together: Float[Tensor, "batch pair frames"], apart: Float[Tensor, "batch pair frames"]
     ) -> Verdict:
         """Return the binary cross-entropy, half of it from each kind, and the share of right answers."""
-        yes, no = self.network(together), self.network(apart)
+        yes, no = (self.network(pairs).to(together) for pairs in (together, apart))
         loss = nn.functional.softplus(-yes).mean() + nn.functional.softplus(no).mean()
         right = (yes > 0).to(yes).mean() + (no < 0).to(no).mean()
         return Verdict(loss / 2, right.detach() / 2)
