@@ -11,6 +11,7 @@ from slotaudio.errors import SlotaudioError
 from slotaudio.metrics import in_order, score
 from slotaudio.model import SlotModel
 from slotaudio.separation.separator import Separator
+from slotaudio.training.muon import Muon
 from slotaudio.training.options import TrainOptions
 from slotaudio.types import Batch
 
@@ -58,7 +59,7 @@ class Training(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         options = self.options
-        kind = torch.optim.AdamW if options.optimizer == "adamw" else torch.optim.Adam
+        kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "muon": Muon}[options.optimizer]
         optimizer = kind(
             self.parameters(), options.learning_rate, betas=options.betas, weight_decay=options.weight_decay
         )

@@ -20,7 +20,8 @@ class TrainOptions:
     accumulate: int = 1
     """Batches whose gradients add up to one step."""
     learning_rate: float = 2e-4
-    optimizer: Literal["adam", "adamw"] = "adam"
+    optimizer: Literal["adam", "adamw", "muon"] = "adam"
+    """``"muon"`` steps along orthogonalised momenta (matrices only; AdamW for the rest): fewer steps, each dearer."""
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 0.0
     warmup_steps: int = 2500
