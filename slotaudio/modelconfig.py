@@ -54,8 +54,9 @@ def _component(model: SlotModel, family: str) -> dict[str, Any]:
     origin = offer.distribution
     threaded = threaded_into(family, {stage: getattr(model, stage) for stage in STAGES})
     options = spec.to_dict()
+    del options["name"]
     return {
-        "name": options.pop("name"),
+        "name": offer.name,  # which may have been asked for as plugin/name
         "plugin": offer.plugin,
         "package": origin.package if origin else None,
         "version": origin.version if origin else None,

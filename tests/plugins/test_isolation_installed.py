@@ -50,6 +50,14 @@ class Mean(nn.Module):
 """
 
 
+RECIPE = """
+@slotaudio.hookimpl
+def slotaudio_recipes():
+    return {{"twin": "slotaudio_{0}:twin.toml"}}
+"""
+TRAIN = {"twin.toml": 'about = "of two"'}
+
+
 def offers(name: str, target: str, more: str = "") -> str:
     return OFFERS.format(offered={name: target}, more=more)
 
@@ -58,8 +66,13 @@ PACKAGES = {
     "unimportable": {"__init__.py": "import a_package_that_is_not_there"},
     "raising": {"__init__.py": offers("never", "a:B").replace("return", "raise OSError('no licence') or")},
     "misspelt": {"__init__.py": offers("lost", "a:B").replace("slotaudio_encoders", "slotaudio_encodrs")},
-    "twin_one": {"__init__.py": offers("twin", "slotaudio_twin_one:Encoder")},
-    "twin_two": {"__init__.py": offers("twin", "slotaudio_twin_two:Encoder")},
+    "twin_one": {"__init__.py": offers("twin", "slotaudio_twin_one:Encoder") + RECIPE.format("twin_one"), **TRAIN},
+    "twin_two": {"__init__.py": offers("twin", "slotaudio_twin_two:Encoder") + RECIPE.format("twin_two"), **TRAIN},
+    "squatter": {"__init__.py": offers("resnet", "a:B") + offers("stft", "a:B").replace("encoders", "frontends")},
+    "unpacked": {"__init__.py": "import slotaudio\n" + RECIPE.format("unpacked").replace("twin", "lost")},
+    "burnt": {
+        "__init__.py": "import slotaudio\n" + RECIPE.format("burnt").replace("return", "raise OSError('no oven') or")
+    },
     "nowhere": {"__init__.py": offers("nowhere", "slotaudio_nowhere.encoder:Missing")},
     "saboteur": {
         "__init__.py": """
@@ -162,7 +175,7 @@ stages = {{
     "bottleneck": Spec("slot_attention", slot_dim=8, iterations=1),
     "decoder": Spec("spatial_broadcast", hidden=8, layers=1),
 }}
-save_pretrained(compose(Spec("stft", framing="centred"), **stages), {str(model)!r})
+save_pretrained(compose(Spec("slotaudio/stft", framing="centred"), **stages), {str(model)!r})
 main(["separate", {str(recording)!r}, "-o", {str(sources)!r}, "--model", {str(model)!r}])
 """
     done = run("-c", code, site=site)
@@ -192,6 +205,31 @@ def test_components_of_sound_plugins_are_listed(site):
 def test_a_name_of_two_plugins_is_an_error_at_use_that_offers_both(site):
     said = answer("from slotaudio.registry import encoders; encoders['twin']", site)
     assert said.strip() == "'twin' is offered by several plug-ins; write one of: twin_one/twin, twin_two/twin"
+
+
+def test_recipes_that_clash_or_are_not_there_are_explained_and_the_others_listed(site):
+    done = run("-m", "slotaudio", "recipes", site=site)
+    assert done.returncode == 0
+    assert "audioslots-small" in done.stdout
+    assert [line for line in done.stdout.splitlines() if "of two" in line] == [
+        "twin              of two  (twin_one)",
+        "twin              of two  (twin_two)",
+    ]
+    assert "lost              unusable: recipe 'lost' of plug-in 'unpacked' cannot be read from" in done.stdout
+    assert "plug-in 'burnt' failed to load: slotaudio_recipes() raised OSError: no oven" in done.stderr
+    said = answer("from slotaudio.recipe import load_recipe; load_recipe('twin')", site)
+    assert said.strip() == "'twin' is offered by several plug-ins; write one of: twin_one/twin, twin_two/twin"
+    assert (
+        answer("from slotaudio.recipe import load_recipe; print(load_recipe('twin_two/twin').about)", site)
+        == "of two\n"
+    )
+
+
+def test_a_plugin_that_takes_names_of_built_ins_harms_no_saved_model(separated):
+    """`squatter` offers a frontend and an encoder that are called as built-in ones are."""
+    config = json.loads((separated[0] / "config.json").read_text())["components"]["frontend"]
+    assert (config["name"], config["plugin"]) == ("stft", "slotaudio")
+    assert config["defaults"]["hop"] == 125
 
 
 def test_an_unknown_name_says_which_plugins_failed(site):
@@ -240,6 +278,16 @@ def test_a_plugin_that_is_missing_when_a_model_is_loaded(separated, recording, t
         f"slotaudio: error: {model} needs a plug-in that is not installed: pip install slotaudio-useful "
         "(saved with slotaudio-useful 1.0)"
     )
+
+
+def test_a_plugin_that_is_broken_when_a_model_is_loaded(separated, recording, tmp_path):
+    """It is installed in the model's version, but something that it imports is gone."""
+    install(tmp_path / "site", write(tmp_path, "useful", PACKAGES["unimportable"], "1.0"))
+    done = run(
+        "-m", "slotaudio", "separate", recording, "-o", tmp_path, "--model", separated[0], site=tmp_path / "site"
+    )
+    assert done.returncode == 2
+    assert f"plug-in 'useful' failed to load: {FAILURES['unimportable']}" in done.stderr.partition("error: ")[2]
 
 
 def test_another_version_than_the_model_was_saved_with(separated, recording, tmp_path):
