@@ -2,7 +2,9 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatch
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +15,7 @@ from torch.utils.data import Dataset
 
 from slotaudio.data.drawing import Drawing
 from slotaudio.data.mixing import LOUDNESS
+from slotaudio.data.pitch import median_pitch
 from slotaudio.data.plans import Plan, read, read_list, render
 from slotaudio.data.speakers import Meeting, Split, split_speakers
 from slotaudio.data.speech import SpeechFolder, UnreadableUtterance, read_genders
@@ -21,6 +24,7 @@ from slotaudio.errors import DataError
 Item = tuple[Tensor, Tensor, dict[str, Any]]
 
 _PATIENCE = 100
+_PITCH_SECONDS = 8.0
 
 
 class SkippedUtterance(UserWarning):
@@ -55,6 +59,9 @@ class FolderMixtures(Dataset[Item]):
             warns, and counts in `skipped`.
         genders: CSV with the columns speaker and gender; by default ``speakers.csv`` in the folder
             or beside it, if there is one.
+        pitch: the sources come in order of their pitch, the highest voice first, and each voice is at least so
+            many times as high as the next (1.2 is three semitones): a first lesson with an answer that is never
+            ambiguous, for the matcher `fixed`. 0 leaves the order to chance.
 
     Raises:
         DataError: what is wrong with the folder, the list or an option.
@@ -82,12 +89,18 @@ class FolderMixtures(Dataset[Item]):
         resample: bool = False,
         on_error: Literal["raise", "skip"] = "raise",
         genders: str | Path | None = None,
+        pitch: float = 0.0,
     ) -> None:
         self.least, self.most = _range(sources)
         if size < 0 or seed < 0:
             raise DataError(f"size = {size}, seed = {seed}: neither may be negative")
         if on_error not in ("raise", "skip"):
             raise DataError(f"on_error = {on_error!r} is not known; choose 'raise' or 'skip'")
+        if pitch and (pitch < 1 or self.least != self.most or mixtures is not None):
+            raise DataError(
+                f"pitch = {pitch} orders voices and must be at least 1, or 0 for no order; it needs mixtures of one "
+                f"number of speakers (here {sources}) that are drawn, not listed (here {mixtures})"
+            )
         self.sample_rate = rate
         self.seed = seed
         self.fixed = fixed
@@ -106,6 +119,8 @@ class FolderMixtures(Dataset[Item]):
             self.folder.preload()
         self.size = size if self.plans is None else len(self.plans)
         self.genders = _genders(self.folder.path, genders)
+        self.pitch = pitch
+        self._pitches: dict[str, float] = {}
         # in shared memory, so that worker processes that live on see the next epoch
         self._state = torch.zeros(2, dtype=torch.int64).share_memory_()
 
@@ -137,13 +152,34 @@ class FolderMixtures(Dataset[Item]):
         for _ in range(_PATIENCE):
             speakers = self.meeting.draw(rng, int(rng.integers(self.least, self.most + 1)))
             try:
-                return self.drawing.draw(rng, self.folder, speakers)
+                plan, waves = self.drawing.draw(rng, self.folder, speakers)
+                if not self.pitch:
+                    return plan, waves
+                order = self._by_pitch(plan)
+                if order is not None:
+                    return replace(plan, takes=tuple(plan.takes[i] for i in order)), [waves[i] for i in order]
             except UnreadableUtterance as error:
                 if self.on_error == "raise":
                     raise
                 self._state[1] += 1
                 warnings.warn(f"skipped: {error}", SkippedUtterance, stacklevel=2)
-        raise DataError(f"{_PATIENCE} mixtures in a row held an unreadable utterance; is {self.folder.path} whole?")
+        apart = f" or voices less than a factor of {self.pitch} apart" if self.pitch else ""
+        raise DataError(
+            f"{_PATIENCE} mixtures in a row held an unreadable utterance{apart}; is {self.folder.path} whole?"
+        )
+
+    def _by_pitch(self, plan: Plan) -> list[int] | None:
+        """Return the order of the takes from the highest voice to the lowest; None where two are too close."""
+        pitches = [self._pitch_of(take.utterance) * take.speed for take in plan.takes]
+        order = sorted(range(len(pitches)), key=lambda i: -pitches[i])
+        apart = all(pitches[high] >= self.pitch * pitches[low] for high, low in pairwise(order))  # not so for NaN
+        return order if apart else None
+
+    def _pitch_of(self, utterance: str) -> float:
+        if utterance not in self._pitches:
+            length = min(self.folder.length(utterance), round(_PITCH_SECONDS * self.sample_rate))
+            self._pitches[utterance] = median_pitch(self.folder.read(utterance, 0, length), self.sample_rate)
+        return self._pitches[utterance]
 
     def _metadata(self, plan: Plan) -> dict[str, Any]:
         nobody = ("",) * (self.most - len(plan.takes))
