@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from slotaudio import __version__
-from slotaudio.cli import demo, embed, evaluate, listing, new_plugin, separate, train
+from slotaudio.cli import demo, embed, evaluate, listing, new_plugin, probe, separate, train
 from slotaudio.cli.reporting import report
 from slotaudio.pluginmanager import plugin_manager
 
@@ -51,6 +51,7 @@ _add("separate", separate.separate)
 _add("demo", demo.demo)
 _add("embed", embed.embed)
 _add("evaluate", evaluate.evaluate)
+_add("probe", probe.probe)
 _add("train", train.train)
 _add("recipes", listing.recipes)
 _add("components", listing.components)

@@ -46,11 +46,11 @@ class Embedder(Protocol):
     makes an embedder of a function of one window.
     """
 
-    def __call__(self, blocks: Iterable[Float[Tensor, "channels time"]], sample_rate: int) -> Iterator[Embedding]:
+    def __call__(self, blocks: Iterable[Float[Tensor, "channels _"]], sample_rate: int) -> Iterator[Embedding]:
         """Yield stretches that follow each other, the same steps however the recording is cut into blocks.
 
         Args:
-            blocks: of one recording in order, full scale at -1 and 1; all of one number of channels.
+            blocks: of one recording in order, of any lengths, full scale at -1 and 1; all of one number of channels.
             sample_rate: of the blocks, in hertz; any.
         """
         ...

@@ -20,7 +20,7 @@ Function = Callable[[Float[Tensor, "1 channels time"]], tuple[Float[Tensor, "ste
 
 def sliding(
     function: Function,
-    blocks: Iterable[Float[Tensor, "channels time"]],
+    blocks: Iterable[Float[Tensor, "channels _"]],
     sample_rate: int,
     *,
     wanted: int,
@@ -67,8 +67,8 @@ def sliding(
 
 
 def _resampled(
-    blocks: Iterable[Float[Tensor, "channels time"]], sample_rate: int, wanted: int, channels: int
-) -> Iterator[Float[Tensor, "channels resampled"]]:
+    blocks: Iterable[Float[Tensor, "channels _"]], sample_rate: int, wanted: int, channels: int
+) -> Iterator[Float[Tensor, "channels _"]]:
     resampler, fit = Resampler(sample_rate, wanted), None
     for block in blocks:
         fit = fit or channel_map(block.shape[0], channels, "the recording")

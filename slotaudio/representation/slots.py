@@ -39,14 +39,14 @@ class SlotEmbedder:
         self.separator = Separator(model, joining=joining, overlap=overlap, device=device)
         self.attention = attention
 
-    def __call__(self, blocks: Iterable[Float[Tensor, "channels time"]], sample_rate: int) -> Iterator[Embedding]:
+    def __call__(self, blocks: Iterable[Float[Tensor, "channels _"]], sample_rate: int) -> Iterator[Embedding]:
         """Yield the slots of the windows that are finished."""
         yield from slots_over_time(self.separator, blocks, sample_rate, self.attention)
 
 
 def slots_over_time(
     separator: "Separator",
-    blocks: Iterable[Float[Tensor, "channels time"]],
+    blocks: Iterable[Float[Tensor, "channels _"]],
     sample_rate: int,
     attention: bool = True,
     name: str = "the recording",

@@ -35,7 +35,7 @@ class LogMel:
             pad_mode="constant",
         )
 
-    def __call__(self, blocks: Iterable[Float[Tensor, "channels time"]], sample_rate: int) -> Iterator[Embedding]:
+    def __call__(self, blocks: Iterable[Float[Tensor, "channels _"]], sample_rate: int) -> Iterator[Embedding]:
         """Yield the bands of the windows that are finished."""
         yield from sliding(self._frames, blocks, sample_rate, wanted=self.sample_rate, step=_FRAME)
 

@@ -34,7 +34,7 @@ class TokenEmbedder:
         self.window = model.window or window
         self.context = context
 
-    def __call__(self, blocks: Iterable[Float[Tensor, "channels time"]], sample_rate: int) -> Iterator[Embedding]:
+    def __call__(self, blocks: Iterable[Float[Tensor, "channels _"]], sample_rate: int) -> Iterator[Embedding]:
         """Yield the tokens of the windows that are finished."""
         device = next((parameter.device for parameter in self.model.parameters()), torch.device("cpu"))
 

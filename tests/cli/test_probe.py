@@ -1,0 +1,51 @@
+"""`slotaudio probe`: table, file, refusals."""
+
+import csv
+
+import numpy as np
+import pytest
+import soundfile
+
+from slotaudio.cli import main
+
+
+def run(capsys, *arguments):
+    with pytest.raises(SystemExit) as ended:
+        main(["probe", *map(str, arguments)])
+    return ended.value.code or 0, *capsys.readouterr()
+
+
+def test_table_and_file(tiny_model, tmp_path, capsys):
+    folder = tmp_path / "speakers"
+    for number, name in enumerate(("ann", "ann", "bob", "bob")):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        noise = np.random.default_rng(number).standard_normal(9600)
+        soundfile.write(folder / name / f"{number}.wav", 0.05 * noise, 16000)
+    options = ["--utterances", 2, "--folds", 2, "--span", "utterance,window", "-o", tmp_path / "probe.csv", "-q"]
+    code, out, err = run(capsys, folder, "-m", tiny_model, "--features", "auto,mfcc", *options)
+    assert code == 0, err
+    for wanted in ("slots of tiny", "mfcc", "utterance", "chance"):
+        assert wanted in out
+    rows = list(csv.DictReader((tmp_path / "probe.csv").read_text().splitlines()))
+    assert [(row["features"], row["span"]) for row in rows] == [
+        (features, span) for features in ("slots of tiny", "mfcc") for span in ("utterance", "window")
+    ]
+    assert {row["utterances"] for row in rows} == {"4"}
+    code, _, err = run(capsys, folder, *options)
+    assert code == 2
+    assert "exists already" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["bundled", "--span", "word"], "span 'word' is not known"),
+        (["bundled", "--folds", "1"], "2 or more"),
+        (["bundled", "--features", "mfc"], "Did you mean 'mfcc'?"),
+        (["nowhere"], "no such folder: nowhere"),
+    ],
+)
+def test_refusals(capsys, arguments, message):
+    code, _, err = run(capsys, *arguments, "-q")
+    assert code == 2
+    assert message in err

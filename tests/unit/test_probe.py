@@ -1,0 +1,108 @@
+"""The linear probe finds a voice where there is one, and nothing where there is none."""
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from slotaudio.data.speech import SpeechFolder
+from slotaudio.errors import UserError
+from slotaudio.evaluation.logistic import fit
+from slotaudio.evaluation.probe import audible, loudest, probe
+from slotaudio.representation import Embedding, embedder
+
+
+@pytest.fixture(scope="module")
+def speakers(tmp_path_factory):
+    """Three "voices": noise of different colours, four utterances of 0.7 s each."""
+    folder = tmp_path_factory.mktemp("speakers")
+    rng = np.random.default_rng(0)
+    for number, name in enumerate(("ann", "bob", "cy")):
+        (folder / name).mkdir()
+        for utterance in range(4):
+            noise = rng.standard_normal(11200)
+            colour = np.convolve(noise, [1.0, (-0.9, 0.0, 0.9)[number]])[:11200]
+            colour[:3000] = 0.0
+            soundfile.write(folder / name / f"{utterance}.wav", 0.05 * colour, 16000)
+    return SpeechFolder(folder)
+
+
+class Chance:
+    """Vectors that say nothing of what is heard."""
+
+    def __init__(self):
+        self.rng = np.random.default_rng(0)
+
+    def __call__(self, blocks, sample_rate):
+        for number, block in enumerate(blocks):
+            count = block.shape[1] // 160
+            vectors = self.rng.standard_normal((count, 1, 4)).astype(np.float32)
+            yield Embedding(number * 65536 / sample_rate + (np.arange(count) + 0.5) / 100, vectors, window=0.025)
+
+
+def test_voices_are_found_in_what_holds_them_only(speakers):
+    shares = []
+    found = {
+        (row.features, row.span): row
+        for row in probe(
+            speakers, {"mfcc": embedder("mfcc"), "chance": Chance()}, folds=2, progress=shares.append, window=0.25
+        )
+    }
+    assert len(found) == 6
+    for (features, span), row in found.items():
+        assert (row.speakers, row.utterances) == (3, 12)
+        assert row.examples == {"frame": row.examples, "window": 12 * 3, "utterance": 12}[span]
+        assert 0 <= row.low <= row.accuracy <= row.high <= 1
+        assert row.low < row.high
+        assert row.chance == pytest.approx(1 / 3, abs=0.02)
+        if features == "mfcc":
+            assert row.accuracy > 0.7
+        else:
+            assert row.low < row.chance + 0.02
+    assert 12 * 50 < found["mfcc", "frame"].examples < 12 * 56  # not the silence at the beginning
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+
+
+def test_the_same_seed_gives_the_same_figures(speakers):
+    def run(seed):
+        return list(probe(speakers, {"mfcc": embedder("mfcc")}, ["utterance"], folds=2, utterances=3, seed=seed))
+
+    assert run(1) == run(1)
+    assert run(1)[0].utterances == 9
+
+
+def test_options_and_folders_that_cannot_be(speakers, tmp_path):
+    for wrong in ({"folds": 1}, {"window": 0.0}, {"utterances": 1}, {"spans": ["word"]}, {"spans": []}):
+        with pytest.raises(UserError):
+            next(probe(speakers, {"mfcc": embedder("mfcc")}, **wrong))
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        soundfile.write(tmp_path / name / "only.wav", np.zeros(1000), 16000)
+    with pytest.raises(UserError, match="0 of 2 speakers have two utterances or more"):
+        next(probe(SpeechFolder(tmp_path), {"mfcc": embedder("mfcc")}))
+
+
+def test_the_loudest_slot_is_taken_and_silence_left_out():
+    vectors = np.arange(12, dtype=np.float32).reshape(3, 2, 2)
+    level = np.array([[-20.0, -30.0], [-90.0, -20.0], [-5.0, -4.0]], np.float32)
+    embedding = Embedding(np.array([0.1, 0.3, 0.5]), vectors, 0.1, level=level)
+    np.testing.assert_array_equal(loudest(embedding), [[0, 1], [6, 7], [10, 11]])
+    wave = torch.zeros(16000)
+    wave[8000:] = 0.1
+    assert audible(wave, 16000, np.array([0.1, 0.499, 0.6, 0.999, 1.01]), 0.02).tolist() == [0, 1, 1, 1, 0]
+    assert not audible(torch.zeros(100), 16000, np.array([0.0]), 0.02).any()
+
+
+def test_regression_reaches_the_optimum():
+    """Where the gradient of the penalised loss is zero, the loss of a convex function is least."""
+    rng = np.random.default_rng(0)
+    features, labels = rng.standard_normal((60, 3)), rng.integers(0, 3, 60)
+    features[:, 0] += labels
+    model = fit(features, labels, 3, penalty=0.01, iterations=1000)
+    inputs = np.concatenate([(features - model.mean) / model.deviation, np.ones((60, 1))], axis=1)
+    share = 1 / (3 * np.bincount(labels)[labels])
+    error = np.exp(model.scores(features)) - np.eye(3)[labels]
+    kept = model.weights * np.array([[1], [1], [1], [0]])
+    np.testing.assert_allclose(inputs.T @ (share[:, None] * error) + 0.01 * kept, 0, atol=1e-3)
+    np.testing.assert_allclose(np.exp(model.scores(features)).sum(axis=1), 1)
