@@ -19,12 +19,13 @@ from safetensors.torch import save_file
 
 from slotaudio.errors import PretrainedError
 from slotaudio.model import SlotModel
+from slotaudio.modelcard import CARD, render
 from slotaudio.modelconfig import CONFIG, check_packages, describe, read_config, recompose
 
 DEFAULT_MODEL = "audioslots-small"
 """The bundled model behind the name ``"default"``."""
 
-WEIGHTS, CARD = "model.safetensors", "README.md"
+WEIGHTS = "model.safetensors"
 _BUNDLED = Path(str(files("slotaudio"))) / "assets" / "models"
 
 
@@ -45,8 +46,6 @@ def save_pretrained(
     Raises:
         PretrainedError: the model was not composed of named components, or the folder cannot be written.
     """
-    from slotaudio.modelcard import render
-
     target = Path(folder)
     weights = _tensors(model)
     config = describe(model)
@@ -79,10 +78,22 @@ def from_pretrained(name: str | os.PathLike[str] = "default", device: str | torc
     config = read_config(folder)
     check_packages(folder, config)
     model = recompose(folder, config)
-    state = _read_weights(folder, config)
-    _check_shapes(folder, model, state)
-    model.load_state_dict(state, strict=False)  # what is missing is tied to what is there: just checked
+    _load(model, folder, config, f"the model in its {CONFIG}")
     return model.to(device).eval()
+
+
+def load_weights(model: SlotModel, name: str | os.PathLike[str]) -> None:
+    """Give a model the weights of a saved one, to train it further on other data or with other options.
+
+    Args:
+        model: composed like the saved one: each weight has the same name and shape.
+        name: of the saved model, as for `from_pretrained`.
+
+    Raises:
+        PretrainedError: as for `from_pretrained`, or the two differ (names the first tensor that does).
+    """
+    folder = locate(name)
+    _load(model, folder, read_config(folder), "the model to be trained")
 
 
 def bundled() -> list[str]:
@@ -155,14 +166,20 @@ def _read_weights(folder: Path, config: Mapping[str, Any]) -> dict[str, torch.Te
     return state
 
 
-def _check_shapes(folder: Path, model: SlotModel, state: Mapping[str, torch.Tensor]) -> None:
+def _load(model: SlotModel, folder: Path, config: Mapping[str, Any], what: str) -> None:
+    state = _read_weights(folder, config)
+    _check_shapes(folder, model, state, what)
+    model.load_state_dict(state, strict=False)  # what is missing is tied to what is there: just checked
+
+
+def _check_shapes(folder: Path, model: SlotModel, state: Mapping[str, torch.Tensor], what: str) -> None:
     wanted = {name: tuple(tensor.shape) for name, tensor in _tensors(model).items()}
     found = {name: tuple(tensor.shape) for name, tensor in state.items()}
     differing = [name for name in sorted(wanted.keys() | found.keys()) if wanted.get(name) != found.get(name)]
     if differing:
         name = differing[0]
         raise PretrainedError(
-            f"the weights in {folder} do not fit the model in its {CONFIG}: {len(differing)} tensors differ, first "
+            f"the weights in {folder} do not fit {what}: {len(differing)} tensors differ, first "
             f"{name}: {found.get(name, 'missing')} in the file, {wanted.get(name, 'missing')} in the model"
         )
 

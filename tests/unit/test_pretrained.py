@@ -13,7 +13,7 @@ from slotaudio import SlotModel, Spec, compose
 from slotaudio import pretrained as module
 from slotaudio.errors import PretrainedError
 from slotaudio.pluginmanager import plugin_manager
-from slotaudio.pretrained import bundled, from_pretrained, locate, save_pretrained
+from slotaudio.pretrained import bundled, from_pretrained, load_weights, locate, save_pretrained
 from slotaudio.registry import encoders
 
 
@@ -152,6 +152,15 @@ def test_weights_of_another_shape(saved):
     message = r"2 tensors differ, first bottleneck.queries: \(5, 8\) in the file, \(2, 8\) in the model"
     with pytest.raises(PretrainedError, match=message):
         from_pretrained(saved)
+
+
+def test_a_model_takes_the_weights_of_a_saved_one_or_says_what_differs(saved):
+    model = tiny(seed=1)
+    load_weights(model, saved)
+    for name, tensor in tiny().state_dict().items():
+        assert torch.equal(tensor, model.state_dict()[name]), name
+    with pytest.raises(PretrainedError, match="do not fit the model to be trained: 1 tensors differ"):
+        load_weights(tiny(slots=3), saved)
 
 
 @pytest.mark.parametrize("content", [b"", b"\x80\x04garbage", b"cut"])
