@@ -3,10 +3,27 @@
 import matplotlib
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib.colors import to_rgb
 
 from slotaudio.errors import UserError
-from slotaudio.plotting import SLOT_COLOURS, attention_map, save, separation_figure, spectrogram
+from slotaudio.plotting import (
+    SLOT_COLOURS,
+    PowerMap,
+    assignment_figure,
+    attention_map,
+    identity_figure,
+    pixels,
+    project,
+    save,
+    separation_figure,
+    spectrogram,
+    timeline_figure,
+)
+from slotaudio.plotting.colours import blend
 from slotaudio.positions import grid
+from slotaudio.rttm import Turn
 from slotaudio.separation.observation import Observation
 from slotaudio.types import Slots
 
@@ -80,3 +97,87 @@ def test_figures_are_saved_whole_and_touch_no_global_state(tmp_path):
     with pytest.raises(UserError, match="cannot write"):
         save(figure, tmp_path / "missing" / "a.png")
     assert matplotlib.rcParams._get_backend_or_none() == backend
+
+
+def power(wave: torch.Tensor, rate: int = 8000) -> PowerMap:
+    made = PowerMap(rate)
+    made.push(wave)
+    return made
+
+
+def test_a_cell_has_the_colour_of_the_slot_that_owns_it():
+    shares = torch.tensor([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5]])
+    cells = blend(shares, torch.tensor([1.0, 1.0, 0.0]), SLOT_COLOURS[:2])
+    torch.testing.assert_close(cells[:2], torch.tensor([to_rgb(colour) for colour in SLOT_COLOURS[:2]]))
+    torch.testing.assert_close(cells[2], torch.ones(3))  # silence is white
+
+
+@pytest.mark.parametrize(("seconds", "unit"), [(2, "time (s)"), (200, "time (min)")])
+def test_a_timeline_has_a_lane_for_each_slot_and_true_turns_below(seconds, unit):
+    loud, silent = (power(wave, 800) for wave in (0.1 * torch.randn(1, seconds * 800), torch.zeros(1, seconds * 800)))
+    turns = [Turn(0.0, 1.0, "ann"), Turn(1.0, 1.0, "bob")]
+    figure = timeline_figure(loud, [loud, silent], turns=turns, names=["a", "b"])
+    assert len(figure.axes) == 4
+    assert [axes.get_ylabel() for axes in figure.axes[:2]] == ["frequency (kHz)", "level\n(dB)"]
+    assert figure.axes[-1].get_xlabel() == unit
+    picture = figure.axes[0].images[0].get_array()
+    inked = (picture < 0.9).any(axis=2)
+    assert inked.any()
+    blue, vermillion = picture[..., 2][inked].mean(), picture[..., 0][inked].mean()
+    assert blue > vermillion  # all of it is the first slot's
+    levels = [axes.collections[0].get_paths()[0].vertices[:, 1] for axes in figure.axes[1:3]]
+    assert levels[0].max() == 0
+    assert levels[1].max() == -40
+    assert [label.get_text() for label in figure.axes[3].get_yticklabels()] == ["bob", "ann"]
+
+
+def test_lanes_show_presence_where_a_model_tells_it():
+    wave = torch.randn(1, 8000)
+    presence = torch.tensor([[0.2], [0.9]])
+    figure = timeline_figure(power(wave), [power(wave)], presence=presence, times=torch.tensor([0.25, 0.75]))
+    lane = figure.axes[1]
+    assert lane.get_ylabel() == "presence"
+    assert lane.collections[0].get_paths()[0].vertices[:, 1].max() == pytest.approx(0.9)
+
+
+def test_outputs_of_another_length_are_refused():
+    with pytest.raises(UserError, match="as long as the mixture"):
+        timeline_figure(power(torch.randn(1, 8000)), [power(torch.randn(1, 4000))])
+    with pytest.raises(UserError, match="0 outputs"):
+        timeline_figure(power(torch.randn(1, 8000)), [])
+
+
+@given(seed=st.integers(0, 999), dim=st.integers(1, 5), entries=st.integers(1, 6))
+@settings(max_examples=20)
+def test_projection_keeps_distances_in_the_plane_and_permutes_with_the_slots(seed, dim, entries):
+    vectors = torch.randn(entries, 3, dim, generator=torch.Generator().manual_seed(seed))
+    points, shares = project(vectors)
+    assert points.shape == (entries, 3, 2)
+    assert 0 <= float(shares[1]) <= float(shares[0]) <= 1 + 1e-6
+    if dim <= 2:  # nothing is lost
+        torch.testing.assert_close(
+            torch.cdist(points.flatten(0, 1), points.flatten(0, 1)),
+            torch.cdist(vectors.flatten(0, 1), vectors.flatten(0, 1)),
+            atol=1e-4,
+            rtol=1e-4,
+        )
+    torch.testing.assert_close(project(vectors.flip(1))[0].flip(1), points, atol=1e-4, rtol=1e-4)
+
+
+def test_an_assignment_shows_its_numbers_and_frames_the_chosen_pairs():
+    values = torch.tensor([[1.2, 7.9], [9.3, -2.5], [float("nan"), -12.0]])
+    axes = assignment_figure(values, torch.tensor([1, 0]), label="SI-SDR (dB)").axes[0]
+    assert [text.get_text() for text in axes.texts] == ["1.2", "7.9", "9.3", "−2.5", "–", "−12.0"]
+    corners = {tuple(round(part + 0.45) for part in frame.get_xy()) for frame in axes.patches}
+    assert corners == {(0, 1), (1, 0)}  # source, slot
+
+
+def test_identity_says_what_its_axes_are():
+    vectors, times = torch.randn(9, 2, 4), torch.arange(9.0)
+    figure = identity_figure(vectors, times, torch.eye(2), torch.rand(9, 2), ["ann", "bob"])
+    left, right = figure.axes[:2]
+    assert left.get_xlabel().startswith("component 1 (")
+    assert left.get_xlabel().endswith("% of variance)")
+    assert [text.get_text() for text in left.get_legend().get_texts()] == ["ann", "bob", "0:00 min", "0:08 min"]
+    assert (right.get_xlabel(), right.get_ylabel()) == ("slot of the model", "output")
+    assert pixels(figure).ndim == 3

@@ -273,7 +273,8 @@ def test_pictures_and_sound_are_logged(script):
     script.train("run", "train.steps=3")
     events = EventAccumulator(str(script.folder / "run/tensorboard"))
     events.Reload()
-    assert events.Tags()["images"] == ["validation"]
+    pictures = {"separation", "timeline", "identity", "assignment"}
+    assert set(events.Tags()["images"]) == {f"validation/{name}" for name in pictures}
     sounds = {"mixture", "source 1", "source 2", "estimate 1", "estimate 2"}
     assert set(events.Tags()["audio"]) == {f"validation/{name}" for name in sounds}
     assert {"train/loss", "train/audio_per_second", "validation/si_sdr_i"} <= set(events.Tags()["scalars"])
