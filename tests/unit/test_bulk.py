@@ -1,0 +1,175 @@
+"""A corpus and its workers: nothing twice, nothing lost, whoever is killed when."""
+
+import json
+import multiprocessing
+import os
+import signal
+from collections import Counter
+
+import pytest
+
+from slotaudio.errors import UserError
+from slotaudio.separation.bulk import Corpus, Recording, read_list, shard
+
+
+def corpus_of(folder, count):
+    names = [f"speaker{number % 3}/{number}.flac" for number in range(count)]
+    (folder / "corpus.txt").write_text("# all of them\n\n" + "\n".join(names) + "\n")
+    return read_list(folder / "corpus.txt")
+
+
+def work_in(folder, fatal=()):
+    """Work that writes two files, and a line when it begins and ends.
+
+    Where the number of works begun so far is in `fatal` it kills itself, at a point that depends on it.
+    """
+
+    def work(path, target, force):
+        def note(what):
+            with open(folder / "notes", "a") as file:
+                print(what, path.name, force, file=file)
+
+        note("begin")
+        begun = (folder / "notes").read_text().count("begin")
+
+        def perhaps_die(point):
+            if begun in fatal and begun % 3 == point:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        target.mkdir(parents=True, exist_ok=True)
+        outputs = [target / f"{path.stem}_slot{slot}.wav" for slot in (1, 2)]
+        for point, output in enumerate(outputs):
+            perhaps_die(point)
+            if output.exists() and not force:
+                raise UserError(f"{output} exists")
+            output.write_text(path.name)
+        perhaps_die(2)
+        note("end")
+        return outputs
+
+    return work
+
+
+def separate(folder, recordings, **options):
+    return list(Corpus(folder / "out", {"model": "a"}, poll=0.02).separate(recordings, work_in(folder, **options)))
+
+
+def notes(folder):
+    return [line.split() for line in (folder / "notes").read_text().splitlines()]
+
+
+def test_workers_that_are_killed_lose_nothing_and_do_nothing_twice(tmp_path):
+    recordings = corpus_of(tmp_path, 24)
+    context = multiprocessing.get_context("fork")
+    fatal = range(2, 25, 2)  # twelve deaths, four at each point
+
+    def start():
+        worker = context.Process(target=separate, args=(tmp_path, recordings), kwargs={"fatal": fatal})
+        worker.start()
+        return worker
+
+    workers, ends = [start() for _ in range(3)], Counter()
+    while workers:
+        worker = workers.pop(0)
+        worker.join()
+        ends[worker.exitcode] += 1
+        if worker.exitcode:
+            workers.append(start())
+    assert ends[0] == 3
+    assert ends[-signal.SIGKILL] >= 10  # two that begin at once may count alike
+    assert set(ends) == {0, -signal.SIGKILL}
+
+    outcomes = separate(tmp_path, recordings)
+    assert [outcome.recording for outcome in outcomes] == recordings
+    assert all(outcome.before for outcome in outcomes)
+    for recording in recordings:
+        for slot in (1, 2):
+            output = tmp_path / "out" / recording.name.replace(".flac", f"_slot{slot}.wav")
+            assert output.read_text() == recording.path.name
+    names = {recording.path.name for recording in recordings}
+    seen = notes(tmp_path)
+    # each ended once, and was begun once more for each worker that died at it
+    assert Counter(name for what, name, _ in seen if what == "end") == dict.fromkeys(names, 1)
+    assert Counter(name for what, name, force in seen if (what, force) == ("begin", "False")) == dict.fromkeys(names, 1)
+    assert sum(what == "begin" for what, _, _ in seen) == 24 + ends[-signal.SIGKILL]
+
+
+def test_a_second_start_does_what_is_left_and_tries_failures_again(tmp_path):
+    recordings = corpus_of(tmp_path, 3)
+    (tmp_path / "out/speaker1").mkdir(parents=True)
+    foreign = tmp_path / "out/speaker1/1_slot2.wav"
+    foreign.write_text("not ours")
+    first = separate(tmp_path, recordings)
+    assert [outcome.error is None for outcome in first] == [True, False, True]
+    assert foreign.read_text() == "not ours"
+
+    foreign.unlink()
+    (tmp_path / "out/speaker1/1_slot1.wav").unlink()
+    (tmp_path / "out/speaker2/2_slot1.wav").unlink()  # its record is not believed
+    second = separate(tmp_path, recordings)
+    assert [(outcome.error, outcome.before) for outcome in second] == [(None, True), (None, False), (None, False)]
+    assert second[1].outputs == tuple(tmp_path / f"out/speaker1/1_slot{slot}.wav" for slot in (1, 2))
+
+
+def test_a_failure_is_told_to_the_other_workers_once(tmp_path):
+    recordings = corpus_of(tmp_path, 1)
+    corpora = [Corpus(tmp_path / "out", {}) for _ in range(2)]
+
+    def fail(path, target, force):
+        raise UserError(f"{path.name} is damaged")
+
+    outcomes = [next(corpus.separate(recordings, fail)) for corpus in corpora]
+    assert [(str(outcome.error), outcome.before) for outcome in outcomes] == [
+        ("0.flac is damaged", False),
+        ("0.flac is damaged", True),
+    ]
+
+
+def test_other_options_need_another_folder(tmp_path):
+    Corpus(tmp_path, {"model": "a", "mask": None})
+    Corpus(tmp_path, {"model": "a", "mask": None})
+    with pytest.raises(UserError, match=r"was begun with other options.*\n  model: 'a', now 'b'$"):
+        Corpus(tmp_path, {"model": "b", "mask": None})
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot be written"):
+        Corpus(tmp_path / "file", {})
+
+
+def test_lists_may_be_tables(tmp_path):
+    (tmp_path / "mixtures.csv").write_text("id,mixture_path,length\n1,a/x.wav,3\n2,b/c/x.wav,4\n")
+    assert read_list(tmp_path / "mixtures.csv") == [
+        Recording(tmp_path / "a/x.wav", "a/x.wav"),
+        Recording(tmp_path / "b/c/x.wav", "b/c/x.wav"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "complaint"),
+    [
+        ("none.txt", None, "cannot be read"),
+        ("empty.txt", "# nothing\n", "names no recordings"),
+        ("twins.txt", "a/x.wav\na/X.mp3\n", r"x\.wav and .*X\.mp3 would have the same outputs"),
+        ("other.csv", "name\nx.wav\n", "none of the columns path, file, mixture_path"),
+    ],
+)
+def test_lists_that_cannot_be_used_are_refused(tmp_path, name, text, complaint):
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match=complaint):
+        read_list(tmp_path / name)
+
+
+def test_shards_share_a_list_evenly(tmp_path):
+    recordings = corpus_of(tmp_path, 10)
+    parts = [shard(recordings, f"{part}/4") for part in range(1, 5)]
+    assert sorted(map(len, parts)) == [2, 2, 3, 3]
+    assert sorted(each.name for part in parts for each in part) == sorted(each.name for each in recordings)
+    for wrong in ("0/4", "5/4", "1", "a/b", "1/"):
+        with pytest.raises(UserError, match="write I/N"):
+            shard(recordings, wrong)
+
+
+def test_records_are_plain_to_read(tmp_path):
+    separate(tmp_path, corpus_of(tmp_path, 1))
+    record = tmp_path / "out/.separated/0.flac.json"
+    assert json.loads(record.read_text()) == {"outputs": ["0_slot1.wav", "0_slot2.wav"]}
