@@ -74,8 +74,14 @@ class Recipe:
 
     def objective(self, model: "SlotModel") -> Any:
         """Build the objective; it is offered the model's sizes."""
-        sizes = {"slots": model.slots, "sample_rate": model.sample_rate, "in_dim": model.encoder.out_dim}
-        return build("objective", self.table["objective"], **sizes)
+        return build(
+            "objective",
+            self.table["objective"],
+            slots=model.slots,
+            sample_rate=model.sample_rate,
+            in_dim=model.encoder.out_dim,
+            slot_dim=getattr(model.bottleneck, "slot_dim", None),
+        )
 
     def datasets(self, model: "SlotModel") -> tuple[Any, Any]:
         """Build the data sets of training and validation (None without a table).

@@ -17,7 +17,7 @@ def slotaudio_encoders() -> Mapping[str, str]:
 
 @hookimpl
 def slotaudio_objectives() -> Mapping[str, str]:
-    return {"pase": "slotaudio_pase.objective:PaseWorkers"}
+    return {"pase": "slotaudio_pase.objective:PaseWorkers", "slot_workers": "slotaudio_pase.slots:SlotWorkers"}
 
 
 @hookimpl
@@ -26,4 +26,5 @@ def slotaudio_recipes() -> Mapping[str, str]:
         "pase": "slotaudio_pase:recipes/pase.toml",
         "pase-small": "slotaudio_pase:recipes/pase-small.toml",
         "pase-plus": "slotaudio_pase:recipes/pase-plus.toml",
+        "pase-plus-small": "slotaudio_pase:recipes/pase-plus-small.toml",
     }

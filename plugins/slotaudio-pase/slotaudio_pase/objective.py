@@ -1,5 +1,6 @@
 """PASE's objective: an encoder is good if every worker can answer its question from the tokens."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
@@ -9,17 +10,11 @@ from torch import Tensor, nn
 
 from slotaudio import UserError
 from slotaudio.types import Batch
-from slotaudio_pase.targets import TARGETS, described_anew
+from slotaudio_pase.contamination import contamination as contaminated
+from slotaudio_pase.heads import regression
+from slotaudio_pase.targets import TARGETS
 from slotaudio_pase.trunk import HOP
-from slotaudio_pase.workers import (
-    Discriminator,
-    Regression,
-    Regressor,
-    WaveDecoder,
-    global_pairs,
-    local_pairs,
-    order_pairs,
-)
+from slotaudio_pase.workers import Discriminator, Regression, global_pairs, local_pairs, order_pairs, swapped
 
 Worker = Literal[
     "waveform",
@@ -37,18 +32,6 @@ Worker = Literal[
     "mfcc_long",
 ]
 PASE: tuple[Worker, ...] = ("waveform", "lps", "mfcc", "prosody", "lim", "gim", "spc")
-
-
-class Target(nn.Module):
-    """A target with its differences and neighbouring frames (see `described_anew`)."""
-
-    def __init__(self, target: nn.Module, deltas: bool, context: int) -> None:
-        super().__init__()
-        self.target, self.deltas, self.context = target, deltas, context
-
-    def forward(self, wave: Float[Tensor, "batch time"]) -> Float[Tensor, "batch dim frames"]:
-        """Return the target of every frame."""
-        return described_anew(self.target(wave), self.deltas, self.context)
 
 
 class PaseWorkers(nn.Module):
@@ -78,10 +61,15 @@ class PaseWorkers(nn.Module):
         deltas: add first and second differences to the targets, but not to the wave (PASE+).
         context: frames of a target that are predicted from each token; 7 in PASE+.
         fit_frames: frames on which the targets' means and deviations are fitted when training starts.
+        swaps: show each pair to LIM and GIM the other way round as well (PASE+).
+        contamination: options of `slotaudio_pase.contamination.Contamination`; an empty table is PASE+'s. In training
+            the encoder then hears the first chunk spoiled, while the workers' targets are those of the clean one.
+            The second chunk stays clean, as in the authors' code.
         seed: decides the chunks in evaluation.
 
     Raises:
-        UserError: an unknown worker or none, or SPC's sequences do not fit into a chunk.
+        UserError: an unknown worker or none, SPC's sequences do not fit into a chunk, or what is wrong with the
+            contamination.
     """
 
     def __init__(
@@ -96,6 +84,8 @@ class PaseWorkers(nn.Module):
         deltas: bool = False,
         context: int = 1,
         fit_frames: int = 200_000,
+        swaps: bool = False,
+        contamination: Mapping[str, Any] | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -105,7 +95,8 @@ class PaseWorkers(nn.Module):
             raise UserError(
                 f"pase: no worker {', '.join(unknown) or 'given'}; choose from {', '.join([*TARGETS, *pairs])}"
             )
-        self.workers, self.seed = tuple(workers), seed
+        self.workers, self.swaps, self.seed = tuple(workers), swaps, seed
+        self.contamination = None if contamination is None else contaminated(contamination, sample_rate)
         self.frames = round(chunk * sample_rate) // HOP
         self.spc_frames = spc_frames
         nearest, farthest = (round(seconds * sample_rate / HOP) for seconds in spc_gap)
@@ -119,16 +110,11 @@ class PaseWorkers(nn.Module):
             )
         self.heads = nn.ModuleDict()
         for worker in self.workers:
-            if worker in pairs:
-                self.heads[worker] = Discriminator(pairs[worker], hidden)
-                continue
-            target = TARGETS[worker](sample_rate)
-            wave = worker == "waveform"
-            dim = target.dim if wave else target.dim * (3 if deltas else 1) * context
-            network = WaveDecoder(in_dim, hidden) if wave else Regressor(in_dim, dim, hidden)
-            limit = fit_frames * HOP if wave else fit_frames
-            wrapped = target if wave else Target(target, deltas, context)
-            self.heads[worker] = Regression(wrapped, dim, network, limit, absolute=wave)
+            self.heads[worker] = (
+                Discriminator(pairs[worker], hidden)
+                if worker in pairs
+                else regression(worker, in_dim, sample_rate, hidden, fit_frames, deltas, context)
+            )
 
     def forward(self, model: Any, batch: Batch) -> dict[str, Tensor]:
         """Return ``loss``, each worker's loss by its name and, for those that tell pairs apart, ``<name>_accuracy``.
@@ -139,7 +125,8 @@ class PaseWorkers(nn.Module):
         """
         generator = None if self.training else torch.Generator().manual_seed(self.seed)
         first, second = self._chunks(batch.sources, generator)
-        waves = rearrange([first, second], "two batch sources channels time -> (two batch sources) channels time")
+        heard = self._heard(first)
+        waves = rearrange([heard, second], "two batch sources channels time -> (two batch sources) channels time")
         tokens = self._encode(model, waves)
         shape = {"two": 2, "batch": len(first)}
         anchor, same = rearrange(tokens, "(two batch sources) dim frames -> two batch sources dim frames", **shape)
@@ -165,8 +152,17 @@ class PaseWorkers(nn.Module):
                 pairs = order_pairs(anchor, *self._order(generator), self.spc_frames)
             else:
                 pairs = (local_pairs if worker == "lim" else global_pairs)(anchor, same, other)
+                pairs = swapped(*pairs) if self.swaps else pairs
             losses[worker], accuracies[f"{worker}_accuracy"] = head(*pairs)
         return {"loss": torch.stack(list(losses.values())).sum(), **losses, **accuracies}
+
+    def _heard(
+        self, chunks: Float[Tensor, "batch sources channels time"]
+    ) -> Float[Tensor, "batch sources channels time"]:
+        """Return the chunks as the encoder hears them."""
+        if self.contamination is None or not self.training:
+            return chunks
+        return self.contamination(chunks.flatten(0, 2)).reshape(chunks.shape)
 
     def _chunks(
         self, sources: Float[Tensor, "batch sources channels time"], generator: torch.Generator | None

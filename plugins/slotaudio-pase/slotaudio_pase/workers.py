@@ -1,6 +1,5 @@
 """The workers: small networks that read the encoder's tokens and answer one question each."""
 
-from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 import torch
@@ -9,11 +8,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from slotaudio_pase.standardise import Standardise
-
-
-def in_full(wave: Tensor) -> AbstractContextManager[None]:
-    """Compute as precisely as the tensors are, also where matrices are multiplied in bfloat16 to train faster."""
-    return torch.autocast(wave.device.type, enabled=False)
 
 
 class Verdict(NamedTuple):
@@ -72,8 +66,19 @@ class Regression(nn.Module):
         self, tokens: Float[Tensor, "batch in_dim frames"], wave: Float[Tensor, "batch time"]
     ) -> Float[Tensor, ""]:
         """Return the error on the standardised target."""
-        with torch.no_grad(), in_full(wave):
-            wanted = self.standardise(self.target(wave))
+        return self.error(tokens, self.described(wave))
+
+    @torch.no_grad()
+    def described(self, wave: Float[Tensor, "batch time"]) -> Float[Tensor, "batch dim steps"]:
+        """Return the target of every frame (of every sample for the wave), not standardised yet."""
+        with torch.autocast(wave.device.type, enabled=False):  # as precise as the wave, however fast the networks are
+            return self.target(wave)
+
+    def error(
+        self, tokens: Float[Tensor, "batch in_dim frames"], target: Float[Tensor, "batch dim steps"]
+    ) -> Float[Tensor, ""]:
+        """Return the error on a target, which is standardised first; in training its statistics are fitted."""
+        wanted = self.standardise(target)
         compare = nn.functional.l1_loss if self.absolute else nn.functional.mse_loss
         return compare(self.network(tokens).to(wanted), wanted)
 
@@ -98,6 +103,19 @@ class Discriminator(nn.Module):
         loss = nn.functional.softplus(-yes).mean() + nn.functional.softplus(no).mean()
         right = (yes > 0).to(yes).mean() + (no < 0).to(no).mean()
         return Verdict(loss / 2, right.detach() / 2)
+
+
+def swapped(
+    together: Float[Tensor, "batch pair frames"],
+    apart: Float[Tensor, "batch pair frames"],
+) -> tuple[Float[Tensor, "twice pair frames"], Float[Tensor, "twice pair frames"]]:
+    """Add each pair that belongs together the other way round, and what it then is beside the other utterance (PASE+).
+
+    From (anchor, same) and (anchor, other) come (same, anchor) and (same, other) as well.
+    """
+    dim = together.shape[1] // 2
+    anchor, same, other = together[:, :dim], together[:, dim:], apart[:, dim:]
+    return torch.cat([together, torch.cat([same, anchor], dim=1)]), torch.cat([apart, torch.cat([same, other], dim=1)])
 
 
 def local_pairs(

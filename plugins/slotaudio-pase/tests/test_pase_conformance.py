@@ -2,6 +2,7 @@
 
 from slotaudio import Spec
 from slotaudio.testing import EncoderConformance, FrontendConformance, ObjectiveConformance
+from slotaudio.testing.objectives import SMALL_MODEL
 
 
 class TestSincFrontend(FrontendConformance):
@@ -52,4 +53,17 @@ class TestPaseWorkers(ObjectiveConformance):
 
     def build(self, **changes):
         """In evaluation the chunks are always the same ones."""
+        return super().build(**changes).eval()
+
+
+class TestSlotWorkers(ObjectiveConformance):
+    component = "slot_workers"
+    options = {"slot_dim": 8, "hidden": 8, "workers": ("mfcc", "prosody", "lim", "gim")}
+    model = {**SMALL_MODEL, "window": 0.1}
+    samples = 6400
+    mean_over_items = False  # slots of sources that cannot be heard are left out of the means
+    perfect = None  # the workers read slots
+
+    def build(self, **changes):
+        """In evaluation the times compared are always the same ones."""
         return super().build(**changes).eval()

@@ -167,3 +167,31 @@ def test_the_recipes_train_two_steps_on_the_bundled_speech(name, tmp_path, capsy
     assert model.encode(wave).tokens.shape[:3] == (1, 1, 100)
     state = torch.load(tmp_path / "run/last.ckpt", weights_only=True)["state_dict"]
     assert any(key.startswith("objective.heads.mfcc.standardise") for key in state)
+
+
+def test_the_encoder_hears_spoiled_speech_and_the_targets_are_clean():
+    model, batch = small_model().eval(), bundled()
+    spoiled = workers("mfcc", contamination={"narrow_band": 1.0}, fit_frames=1000)
+    clean = workers("mfcc", fit_frames=1000)
+    heard = []
+    model.encoder.register_forward_pre_hook(lambda _, features: heard.append(features[0]))
+    for objective in (spoiled, clean):
+        torch.manual_seed(0)
+        objective(model, batch)
+    first, second = (waves.chunk(2) for waves in heard)
+    assert not torch.equal(first[0], second[0])
+    assert torch.equal(first[1], second[1])  # the other chunk of each utterance
+    means = [objective.heads["mfcc"].standardise.mean for objective in (spoiled, clean)]
+    assert torch.equal(*means)
+    assert spoiled.eval()(model, batch)["mfcc"] == clean.eval()(model, batch)["mfcc"]
+
+
+def test_swaps_show_every_pair_both_ways():
+    seen = []
+    objective = workers("gim", swaps=True)
+    objective.heads["gim"].register_forward_pre_hook(lambda _, pairs: seen.append(pairs))
+    objective(small_model(), bundled())
+    together, apart = (pair[..., 0] for pair in seen[0])
+    anchor, same, other = together[:4, :12], together[:4, 12:], apart[:4, 12:]
+    assert torch.equal(together[4:], torch.cat([same, anchor], dim=1))
+    assert torch.equal(apart[4:], torch.cat([same, other], dim=1))
