@@ -20,6 +20,7 @@ Pathlike = str | os.PathLike[str]
 LOUDEST = 1e6
 """Samples beyond this are damage, not sound; their energy would overflow."""
 
+_STEP = 4096
 _RATES = range(1000, 768_001)
 _READS = "slotaudio reads WAV, FLAC, OGG and MP3"
 _CURE = "fetch it again, or export what can be played from an audio editor"
@@ -120,12 +121,19 @@ class AudioReader:
         return wave
 
     def _rest(self, position: int) -> Iterator[Float[Tensor, "channels time"]]:
-        wave = self._read(self.block, position)
-        while wave.shape[-1]:
-            yield wave
+        block = self.block
+        while True:
+            try:
+                wave = self._read(block, position)
+            except AudioFileError:
+                if block <= _STEP or not self._goes_back(position):
+                    raise
+                block = _STEP  # once more, in small steps, to get near the damage
+                continue
+            yield wave  # of no samples at the end, but of the right shape
+            if not wave.shape[-1]:
+                break
             position += wave.shape[-1]
-            wave = self._read(self.block, position)
-        yield wave  # no samples, but the right shape
         slack = self.info.sample_rate // 2 if self.info.format == "MP3" else 0  # its decoders round
         if self.info.frames is not None and position < self.info.frames - slack:
             raise self._ends_early(position, self.info.frames)
@@ -135,6 +143,13 @@ class AudioReader:
                 f"{self.path} has no index, so that only its first {position / self.info.sample_rate:.2f} s can be "
                 f"decoded; convert it first: ffmpeg -i {self.path.name} {self.path.stem}.wav"
             )
+
+    def _goes_back(self, position: int) -> bool:
+        try:
+            self._file.seek(position)
+        except soundfile.LibsndfileError:
+            return False
+        return True
 
     def _read(self, count: int, position: int) -> Float[Tensor, "channels time"]:
         with _mpg123_silenced(self.path):

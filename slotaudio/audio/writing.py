@@ -16,11 +16,15 @@ from slotaudio.errors import AudioFileError
 
 _WRITABLE = {"WAV": ("PCM_16", "PCM_24", "FLOAT"), "FLAC": ("PCM_16", "PCM_24")}
 _BYTES = {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}
+_HEADER = 256  # bytes within which the samples of a WAV file begin
 _FULL_SCALE = {"PCM_16": 2.0**15, "PCM_24": 2.0**23}
 
 
 class AudioWriter:
     """Write a WAV or FLAC file under a temporary name, and give it its own name when it is complete.
+
+    Until then ``talk.wav`` is ``talk.part.wav``, which any player takes as far as it goes, even after the process
+    was killed; `keep` leaves it so.
 
     Integer subtypes are written so that reading gives the same samples back (1.0 is 32768, not
     32767). Nothing is clipped in silence: with `widen`, a WAV file of integers turns into one of 32-bit floats
@@ -48,8 +52,8 @@ class AudioWriter:
         widen: bool = True,
     ) -> None:
         self.path = Path(path)
-        self.partial = self.path.with_name(self.path.name + ".partial")
-        self._wide = self.path.with_name(self.path.name + ".partial-float")
+        self.partial = self.path.with_name(f"{self.path.stem}.part{self.path.suffix}")
+        self._copy = self.path.with_name(f"{self.path.stem}.part2{self.path.suffix}")
         self.format = self.path.suffix[1:].upper()
         if self.format not in ("WAV", "FLAC"):
             raise AudioFileError(f"cannot write {self.path}: choose a name that ends in .wav or .flac")
@@ -58,8 +62,7 @@ class AudioWriter:
             raise AudioFileError(
                 f"{self.format} has no subtype {subtype!r}; choose {', '.join(_WRITABLE[self.format])}"
             )
-        if self.path.exists() and not force:
-            raise AudioFileError(f"{self.path} exists already; --force (force=True) replaces it")
+        check_free(self.path, force)
         self.sample_rate = sample_rate
         self.channels = channels
         self.widen = widen and self.format == "WAV"
@@ -81,7 +84,7 @@ class AudioWriter:
         """Append a wave."""
         if self.widen and self.subtype != "FLOAT" and bool(_beyond(wave, self.subtype).any()):
             self._widen()
-        self._append(self._file, self._encode(wave))
+        self._append(self._encode(wave))
         self.frames += wave.shape[-1]
         if self.format == "WAV" and self.frames * self.channels * _BYTES[self.subtype] > 0xFFFF_0000:
             raise AudioFileError(f"{self.path} would pass 4 GiB, the most a WAV file can hold: write FLAC instead")
@@ -104,15 +107,38 @@ class AudioWriter:
         """Remove what was written so far."""
         with contextlib.suppress(OSError, soundfile.LibsndfileError):
             self._file.close()
-        for path in (self.partial, self._wide):
+        for path in (self.partial, self._copy):
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
 
+    def keep(self) -> int:
+        """Finish the temporary file after a failure and leave it; return how many samples of it can be read."""
+        with contextlib.suppress(OSError, soundfile.LibsndfileError):
+            self._file.close()
+        with contextlib.suppress(OSError):
+            self._copy.unlink(missing_ok=True)
+        try:
+            with soundfile.SoundFile(str(self.partial)) as file:
+                # the header of a FLAC file counts what a full disk may not have taken
+                return file.frames if self.format == "WAV" else sum(len(block) for block in file.blocks(65536))
+        except (OSError, soundfile.LibsndfileError):
+            return 0
+
+    def cut(self, frames: int) -> None:
+        """Shorten a kept file."""
+        with self._explained():
+            if self.format == "WAV":  # in its place, as a full disk wants it
+                with soundfile.SoundFile(str(self.partial), "r+") as file:
+                    file.truncate(frames)
+            else:
+                self._rewrite("int32", frames)
+                self._file.close()
+
     def _open(self, path: Path, subtype: str) -> Any:
         with self._explained():
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)  # its OSError has a reason
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)  # its OSError has a reason
             return soundfile.SoundFile(
-                descriptor, "w", self.sample_rate, self.channels, subtype, format=self.format, closefd=True
+                self._descriptor, "w", self.sample_rate, self.channels, subtype, format=self.format, closefd=True
             )
 
     def _widen(self) -> None:
@@ -120,11 +146,15 @@ class AudioWriter:
         with self._explained():
             self._file.close()
             self.subtype, self.widened = "FLOAT", True
-            self._file = self._open(self._wide, "FLOAT")
-            with soundfile.SoundFile(str(self.partial)) as narrow:
-                for block in narrow.blocks(65536, dtype="float32", always_2d=True):
-                    self._append(self._file, block)
-            os.replace(self._wide, self.partial)
+            self._rewrite("float32")
+
+    def _rewrite(self, dtype: str, frames: int = -1) -> None:
+        """Copy so many samples, or all, of the temporary file into a new one in its place, which stays open."""
+        self._file = self._open(self._copy, self.subtype)
+        with soundfile.SoundFile(str(self.partial)) as old:
+            for block in old.blocks(65536, frames=frames, dtype=dtype, always_2d=True):
+                self._append(block)
+        os.replace(self._copy, self.partial)
 
     def _encode(self, wave: Float[Tensor, "channels time"]) -> Any:
         if self.subtype == "FLOAT":
@@ -136,9 +166,18 @@ class AudioWriter:
             return whole.to(torch.int16).numpy()
         return (whole * 256).to(torch.int32).numpy()  # soundfile takes the upper 24 of 32 bits
 
-    def _append(self, file: Any, samples: Any) -> None:
+    def _append(self, samples: Any) -> None:
         with self._explained():
-            file.write(samples)
+            self._file.write(samples)
+            if self.format == "WAV" and hasattr(os, "pwrite"):  # not on Windows
+                self._declare()
+
+    def _declare(self) -> None:
+        """Bring the sizes in the header up to date, so that the file is playable if nobody ever closes it."""
+        size = os.fstat(self._descriptor).st_size
+        body = os.pread(self._descriptor, _HEADER, 0).index(b"data") + 8
+        for position, room in ((4, size - 8), (body - 4, size - body)):
+            os.pwrite(self._descriptor, min(room, 0xFFFF_FFFF).to_bytes(4, "little"), position)
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
@@ -150,6 +189,16 @@ class AudioWriter:
             if not reason or "System error" in reason:
                 reason = "the disk took only a part of it (is it full?)"
             raise AudioFileError(f"cannot write {self.path}: {reason.rstrip('.')}") from error
+
+
+def check_free(path: str | os.PathLike[str], force: bool = False) -> None:
+    """Refuse to write over a file, unless that is wanted.
+
+    Raises:
+        AudioFileError: the file exists.
+    """
+    if Path(path).exists() and not force:
+        raise AudioFileError(f"{path} exists already; --force (force=True) replaces it")
 
 
 def write(

@@ -25,6 +25,7 @@ _TITLES = {
     "right_returns": ("right returns", "{:.1%}"),
     "right_counts": ("right counts", "{:.1%}"),
     "right_presence": ("by presence", "{:.1%}"),
+    "right_number": ("right number", "{:.0%}"),
     "real_time_factor": ("real time", "× {:.3f}"),
 }
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from slotaudio.cli.reporting import progress_bar, report, waiting
+from slotaudio.cli.separate_list import separate_list
 from slotaudio.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,18 +19,34 @@ _PICTURED = 20.0
 
 
 def separate(
-    inputs: Annotated[
-        list[Path],
-        typer.Argument(metavar="IN...", help="Recordings: WAV, FLAC, OGG or MP3 of any length, rate and level."),
-    ],
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the sources; made if missing.")
     ],
+    inputs: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="IN...", help="Recordings: WAV, FLAC, OGG or MP3 of any length, rate and level."),
+    ] = None,
+    list_: Annotated[
+        Path | None,
+        typer.Option(
+            "--list",
+            metavar="FILE",
+            help="Recordings of a corpus instead, a path in each line or a CSV column; DIR gets the folders of theirs.",
+        ),
+    ] = None,
+    shard: Annotated[
+        str | None, typer.Option(metavar="I/N", help="Of the list, only the I-th of N parts: for disks without locks.")
+    ] = None,
     model: Annotated[
         str, typer.Option("--model", "-m", help="Bundled name, folder, or organisation/name on the Hugging Face hub.")
     ] = "default",
     sources: Annotated[
-        int | None, typer.Option(help="Write only so many sources per recording, those with most energy.")
+        str | None,
+        typer.Option(
+            metavar="N|N-M|unknown",
+            help="How many sources a recording has: a number, the least and the most as in 2-3, or 'unknown'. Surplus "
+            "slots are then not written; all are by default.",
+        ),
     ] = None,
     joining: Annotated[
         str,
@@ -57,13 +74,33 @@ def separate(
     A recording NAME.mp3 becomes DIR/NAME_slot1.wav, DIR/NAME_slot2.wav, ..., one per slot of the model, or
     DIR/NAME_vocals.wav and so on where its slots have names. They have its length, sample rate and level, and
     add up to it; recordings of several channels are mixed down unless the model takes them. Memory does not grow
-    with the length. A recording that fails leaves no output, and the others go on; the exit code is then 2.
+    with the length.
+
+    Until a recording is done its files are NAME_slot1.part.wav and so on. If it is damaged, the disk is full or
+    you press Ctrl-C, they stay, playable to the last window, and a warning says how far they go. The other
+    recordings go on after a failure; the exit code is then 2, and 130 after Ctrl-C.
+
+    With --list, start the same command as often as you like, on as many machines as share DIR: each recording is
+    done by one of them. Whatever was killed, the same command does what is left.
     """
+    if (inputs is None) == (list_ is None):
+        raise UserError("name the recordings, or give a --list of them")
+    if list_ is None and shard is not None:
+        raise UserError("--shard is a part of a --list")
+    if list_ is not None and (force or plot):
+        raise UserError("--list goes with neither --force nor --plot; to do all of it anew, choose another folder")
     with waiting("loading the model", quiet):
-        separator = _separator(model, joining=joining, overlap=overlap, mask=mask, device=device, threads=threads)
+        options = {"joining": joining, "overlap": overlap, "sources": sources, "mask": mask}
+        separator = _separator(model, **options, device=device, threads=threads)
+    if list_ is not None:
+        kept = {"model": model, **{name: None if value is None else str(value) for name, value in options.items()}}
+        code = separate_list(
+            separator, list_, shard, output, settings=kept, format=format, subtype=subtype, quiet=quiet
+        )
+        raise typer.Exit(code)
     codes = {0}
     done: dict[str, Path] = {}
-    for path in dict.fromkeys(inputs):
+    for path in dict.fromkeys(inputs or ()):
         seen: list[Observation] = []
         try:
             twin = done.get(path.stem.casefold())  # some disks do not tell A from a
@@ -75,7 +112,6 @@ def separate(
                     output,
                     format=format,
                     subtype=subtype,
-                    sources=sources,
                     force=force,
                     progress=advance,
                     observer=_keep_first(seen) if plot else None,

@@ -16,6 +16,7 @@ from slotaudio.evaluation.rows import Row
 from slotaudio.identity import Identity, IdentityMeter
 from slotaudio.separation.observation import Observation
 from slotaudio.separation.oracle import Truth
+from slotaudio.separation.presence import PRESENT
 
 VALUES = ("si_sdri", "right_windows", "right_joins", "swaps_per_minute", "right_returns", "right_counts")
 """What `slotaudio.identity.Identity` says of a conversation, and an evaluation keeps."""
@@ -48,7 +49,7 @@ def evaluate_long(
                     progress((done + share) / total)  # noqa: B023  (called before the loop goes on)
 
             began = time.perf_counter()
-            found, counted = follow(row, conversation, advance)
+            found, windows, number = follow(row, conversation, advance)
             seconds = conversation.samples / conversation.sample_rate
             yield Result(
                 {
@@ -62,7 +63,7 @@ def evaluate_long(
                     "overlap": round(conversation.metadata()["overlap"], 4),
                 },
                 {name: float(getattr(found, name)) for name in VALUES}
-                | {"returns": float(found.returns), "right_presence": counted}
+                | {"returns": float(found.returns), "right_presence": windows, "right_number": float(number)}
                 | {"real_time_factor": (time.perf_counter() - began) / seconds},
             )
             done += 1
@@ -70,11 +71,13 @@ def evaluate_long(
 
 def follow(
     row: Row, conversation: Conversation, progress: Callable[[float], None] | None = None, block: float = 10.0
-) -> tuple[Identity, float]:
-    """Separate one conversation in blocks; return its identity metrics and how often presence counts right.
+) -> tuple[Identity, float, bool]:
+    """Separate one conversation in blocks; return its identity metrics, and how well speakers are counted.
 
     The count of a window is that of the slots whose presence is more likely than not, against the number of speakers
-    whose turn the window's middle is in; nan for models without presence.
+    whose turn the window's middle is in: the second value is the share of windows in which both agree, nan for models
+    without presence. The third is whether as many outputs were found present in all of the conversation
+    (`slotaudio.separation.presence`) as it has speakers.
     """
     sources = conversation.sources()[None] if row.informed else torch.zeros(1, len(conversation.speakers), 1, 0)
     separator = row.separator(sources)
@@ -89,7 +92,8 @@ def follow(
             present = int((seen.slots.presence.mean(dim=1) > 0).sum())
             right.append(present == sum(turn.start <= at < turn.end for turn in conversation.turns))
 
-    stream = separator.open(conversation.sample_rate, observer=count)
+    census = separator.presence_meter(count)
+    stream = separator.open(conversation.sample_rate, observer=census.update)
     meter = IdentityMeter(conversation.sample_rate)
     if row.matcher is not None:
         meter.matcher = row.matcher
@@ -100,7 +104,9 @@ def follow(
         if progress is not None:
             progress(stream.received / conversation.samples)
     _compare(meter, stream.finish()[0], waiting)
-    return meter.compute(), sum(right) / len(right) if right else float("nan")
+    number = int((census.scores() > PRESENT).sum())
+    windows = sum(right) / len(right) if right else float("nan")
+    return meter.compute(), windows, number == len(conversation.speakers)
 
 
 def _compare(

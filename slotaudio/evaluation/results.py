@@ -15,6 +15,7 @@ from slotaudio.data.mixing import active_level
 from slotaudio.errors import DataError
 from slotaudio.evaluation.rows import Row
 from slotaudio.metrics import score
+from slotaudio.separation.presence import PRESENT
 
 METRICS = ("si_snr", "si_sdr", "sdr")
 
@@ -28,7 +29,8 @@ class Result:
     labels: Mapping[str, str | float]
     """``system mask window joining mixture ...``; empty where nothing is known."""
     values: Mapping[str, float]
-    """Decibels by metric, the mean over the audible sources; NaN where there is none."""
+    """Decibels by metric, the mean over the audible sources; NaN where there is none. ``right_number`` is 1 where as
+    many outputs were found present as sources are audible, else 0."""
 
 
 def evaluate(
@@ -43,14 +45,15 @@ def evaluate(
         labels = _mixture_labels(mixture, sources, metadata, sample_rate)
         for row in rows:
             began = time.perf_counter()
-            estimates = row.separate(mixture[None], sources[None])
+            separated = row.separate(mixture[None], sources[None])
             seconds = time.perf_counter() - began
-            scored = score(estimates, sources[None], mixture[None], row.matcher, tuple(metrics))
+            scored = score(separated.sources, sources[None], mixture[None], row.matcher, tuple(metrics))
             window = "" if math.isinf(row.window) else row.window
             of_row = {"system": row.system, "mask": row.mask, "window": window, "joining": row.joining}
             values = {name: float(scored.mean(name)) for name in scored.values}
             values["residual"] = float(scored.residual.nanmean())
             values["surplus"] = float(scored.surplus)
+            values["right_number"] = float(int((separated.presence > PRESENT).sum()) == labels["active"])
             values["real_time_factor"] = seconds * sample_rate / mixture.shape[-1]
             yield Result(of_row | labels, values)
 

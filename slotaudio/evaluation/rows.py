@@ -12,7 +12,7 @@ from torch import Tensor
 from slotaudio.errors import UserError
 from slotaudio.model import SlotModel
 from slotaudio.separation.oracle import Recall, Truth, oracle
-from slotaudio.separation.separator import Separator
+from slotaudio.separation.separator import Separated, Separator
 from slotaudio.spec import Spec
 from slotaudio.types import Matcher
 
@@ -52,13 +52,13 @@ class Row:
 
     def separate(
         self, mixture: Float[Tensor, "batch channels time"], sources: Float[Tensor, "batch sources channels time"]
-    ) -> Float[Tensor, "batch slots channels time"]:
-        """Return the estimates; the sources are for those rows that may know them."""
+    ) -> Separated:
+        """Separate; the sources are for those rows that may know them."""
         separator = self.separator(sources)
         if isinstance(separator.model.decoder, Truth):
             separator.model.decoder.rewind(separator.framing)
         reference = sources if self.joining == "reference" else None
-        return separator(mixture, reference=reference).sources
+        return separator(mixture, reference=reference)
 
 
 def model_rows(model: SlotModel, masks: Sequence[str] = (), joinings: Sequence[str] = ("blind",)) -> list[Row]:

@@ -18,6 +18,8 @@ BLOCK = 2.0
 """Seconds of a wave in memory that are taken at a time."""
 
 Wave = Shaped[Tensor, "..."] | Shaped[np.ndarray, "..."]
+Blocks = Iterable[Wave | tuple[Wave, int]]
+"""Waves as they come, with or without their sample rate."""
 
 
 class SeparationWarning(UserWarning):
@@ -74,6 +76,14 @@ def like(sources: Float[Tensor, "batch slots channels time"], wave: Wave) -> Wav
     return sources.numpy() if isinstance(wave, np.ndarray) else sources.to(wave.device)
 
 
+def entries_like(
+    values: Shaped[Tensor, "batch slots"], wave: Wave
+) -> Shaped[Tensor, "..."] | Shaped[np.ndarray, "..."]:
+    """Return one number per slot with the batch axis and of the kind of the wave that they came from."""
+    values = values if wave.ndim == 3 else values[0]
+    return values.numpy() if isinstance(wave, np.ndarray) else values.to(wave.device)
+
+
 def channel_map(
     channels: int, wanted: int, name: str
 ) -> Callable[[Float[Tensor, "batch channels time"]], Float[Tensor, "batch wanted time"]]:
@@ -98,7 +108,7 @@ def channel_map(
 
 @contextmanager
 def opened(
-    source: Wave | str | os.PathLike[str] | Iterable[Wave], sample_rate: int | None, assumed: int
+    source: Wave | str | os.PathLike[str] | Blocks, sample_rate: int | None, assumed: int
 ) -> Iterator[tuple[Iterator[Float[Tensor, "1 channels time"]], int, str]]:
     """Give the checked blocks of a recording, their sample rate, and what to call it in messages.
 
@@ -128,14 +138,34 @@ def opened(
         yield checked_blocks(source, rate), rate, "the stream"
 
 
-def checked_blocks(blocks: Iterable[Wave], sample_rate: int) -> Iterator[Float[Tensor, "1 channels time"]]:
-    """Check blocks of the axes ``time`` or ``channels time``, one by one as they come.
+class UpToDamage:
+    """The blocks of a source up to where it fails; `damage` then holds why, None at a good end."""
+
+    def __init__(self, blocks: Iterable[Tensor]) -> None:
+        self.blocks = blocks
+        self.damage: Exception | None = None
+
+    def __iter__(self) -> Iterator[Tensor]:
+        try:
+            yield from self.blocks
+        except Exception as error:  # whatever it is: what came before is good
+            self.damage = error
+
+
+def checked_blocks(blocks: Blocks, sample_rate: int) -> Iterator[Float[Tensor, "1 channels time"]]:
+    """Check blocks of the axes ``time`` or ``channels time``, or pairs of these and their rate, as they come.
 
     Raises:
-        UserError: a block of another kind or number of channels than the first.
+        UserError: a block of another kind, rate or number of channels than the first.
     """
     channels = None
-    for number, block in enumerate(blocks):
+    for number, given in enumerate(blocks):
+        block, rate = given if isinstance(given, tuple) and len(given) == 2 else (given, sample_rate)
+        if rate != sample_rate:
+            raise UserError(
+                f"block {number} of the stream is at {rate} Hz, the stream at {sample_rate} Hz: "
+                "begin a new stream where the rate changes"
+            )
         wave = as_batch(block, sample_rate)
         if block.ndim == 3:
             raise UserError("the blocks of a stream have the axes `time` or `channels time`, not a batch")

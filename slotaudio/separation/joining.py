@@ -241,7 +241,7 @@ def complete(assignment: Int[Tensor, "batch sources"], slots: int) -> Int[Tensor
 
 
 def take(
-    values: Float[Tensor, "batch slots *axes"], order: Int[Tensor, "batch slots"]
-) -> Float[Tensor, "batch slots *axes"]:
-    """Reorder the slots of each batch item."""
+    values: Float[Tensor, "batch slots *axes"], order: Int[Tensor, "batch taken"]
+) -> Float[Tensor, "batch taken *axes"]:
+    """Return these slots of each batch item in this order."""
     return values[torch.arange(len(values), device=values.device)[:, None], order]

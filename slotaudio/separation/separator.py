@@ -1,13 +1,13 @@
 """`Separator`: a model, and everything needed to use it on recordings of any length, rate and level."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from slotaudio.compose import build
@@ -15,11 +15,23 @@ from slotaudio.errors import UserError
 from slotaudio.model import SlotModel
 from slotaudio.resampling import resample
 from slotaudio.separation.identity import VoiceMemory
-from slotaudio.separation.intake import BLOCK, Wave, as_batch, channel_map, check_rate, like, opened
-from slotaudio.separation.joining import AsGiven, Automatic, ByOverlap, ByReference, JoiningRule
+from slotaudio.separation.intake import (
+    BLOCK,
+    Blocks,
+    UpToDamage,
+    Wave,
+    as_batch,
+    channel_map,
+    check_rate,
+    entries_like,
+    like,
+    opened,
+)
+from slotaudio.separation.joining import AsGiven, Automatic, ByOverlap, ByReference, JoiningRule, take
 from slotaudio.separation.level import TRAINED
 from slotaudio.separation.masks import mask_function
 from slotaudio.separation.observation import Observation
+from slotaudio.separation.presence import PresenceMeter, source_range
 from slotaudio.separation.stream import Framing, SourceStream
 from slotaudio.spec import Spec
 
@@ -41,6 +53,10 @@ class Separated:
     """Array or tensor, as the wave was; axes ``slots`` and those of the wave (``batch`` stays first)."""
     sample_rate: int
     """In hertz, that of the wave."""
+    slots: Any
+    """For each source, which of the model's slots it is: all in order, unless the number of sources was given."""
+    presence: Any
+    """How likely each slot is a source, 0 to 1 (`slotaudio.separation.presence`)."""
 
 
 class Separator:
@@ -57,6 +73,9 @@ class Separator:
             model's order; ``"auto"`` trusts it where slots are carried from window to window, and matches
             otherwise. Slots with names are always taken as given.
         overlap: share of a window that the next one covers too, 0 to 0.9.
+        sources: how many are wanted: a number, the least and the most as in ``(2, 3)`` or ``"2-3"``, or
+            ``"unknown"``. Of more slots than that, those present are kept (`slotaudio.separation.presence`), when
+            all of a recording is separated; pieces of a stream have all slots. None keeps all.
         mask: replaces the model's: ``"wiener"``, ``"binary"`` or a mapping with options.
         consistent: make the outputs add up (see `slotaudio.separation.residual`).
         level: decibels that the model expects of the loudest half second; recordings are brought there and back
@@ -76,6 +95,7 @@ class Separator:
         model: SlotModel,
         joining: str = "auto",
         overlap: float = 0.5,
+        sources: int | str | Sequence[int] | None = None,
         mask: Spec | str | Mapping[str, Any] | None = None,
         consistent: bool = True,
         level: float | None = TRAINED,
@@ -95,6 +115,7 @@ class Separator:
             torch.set_num_threads(threads)
         self.model = on_device(device, model).eval()
         self.joining = joining
+        self.sources = source_range(sources, model.slots)
         self.mask = model.mask if mask is None else Spec.of(mask)
         mask_function(self.mask)  # says now if there is no such mask
         self.consistent = consistent
@@ -146,7 +167,8 @@ class Separator:
         if length == 0:
             raise UserError("the wave holds no samples")
         rule = None if reference is None else self._reference_rule(reference, wave.ndim, rate)
-        stream = self.open(rate, rule, observer)
+        meter = self.presence_meter(observer)
+        stream = self.open(rate, rule, meter.update)
         fit = channel_map(batch.shape[1], self.model.frontend.channels, "the wave")
         pieces = []
         for block in batch.split(round(BLOCK * rate), dim=-1):
@@ -154,11 +176,13 @@ class Separator:
             if progress is not None:
                 progress(stream.received / length)
         pieces.append(stream.finish())
-        return Separated(like(torch.cat(pieces, dim=-1), wave), rate)
+        slots, presence = _slots(meter.chosen(*self.sources)), meter.scores()
+        sources = take(torch.cat(pieces, dim=-1), slots)
+        return Separated(like(sources, wave), rate, entries_like(slots, wave), entries_like(presence, wave))
 
     def stream(
         self,
-        source: Wave | str | os.PathLike[str] | Iterable[Wave],
+        source: Wave | str | os.PathLike[str] | Blocks,
         sample_rate: int | None = None,
         *,
         observer: Observer | None = None,
@@ -167,19 +191,20 @@ class Separator:
 
         Args:
             source: an audio file, a wave (``time`` or ``channels time``), or an iterable of such waves as a
-                microphone gives them.
+                microphone gives them, or of pairs of a wave and its rate. What it gave before it fails is
+                separated to its last sample; then its exception is raised.
             sample_rate: of the waves, in hertz; the model's by default. A file knows its own.
             observer: called with what the model saw in each window.
 
         Raises:
-            UserError, AudioFileError: as for calling the separator, and a file of another rate than given.
+            UserError, AudioFileError: as for calling the separator, and a file or block of another rate than given.
         """
         with opened(source, sample_rate, self.sample_rate) as (blocks, rate, name):
             yield from self._pieces(blocks, rate, name, observer)
 
     def slots(
         self,
-        source: Wave | str | os.PathLike[str] | Iterable[Wave],
+        source: Wave | str | os.PathLike[str] | Blocks,
         sample_rate: int | None = None,
         *,
         attention: bool = True,
@@ -223,11 +248,16 @@ class Separator:
             self.model, self.framing, rule, sample_rate, self.mask, self.consistent, self.level, self.seed, observer
         )
 
+    def presence_meter(self, observer: Observer | None = None) -> PresenceMeter:
+        """Return what finds out which outputs are sources, to observe a stream of this separator."""
+        return PresenceMeter(self.model.slots, self.framing.hop / self.sample_rate, observer)
+
     def _pieces(
         self, blocks: Iterable[Tensor], sample_rate: int, name: str, observer: Observer | None
     ) -> Iterator[Float[Tensor, "slots channels time"]]:
         stream, fit = self.open(sample_rate, observer=observer), None
-        for block in blocks:
+        source = UpToDamage(blocks)
+        for block in source:
             if fit is None:
                 fit = channel_map(block.shape[1], self.model.frontend.channels, name)
             piece = stream.push(fit(block))
@@ -235,6 +265,8 @@ class Separator:
                 yield piece[0]
         if stream.received:
             yield stream.finish()[0]
+        if source.damage is not None:
+            raise source.damage
 
     def _by_overlap(self) -> ByOverlap:
         fresh = self.framing.hop / self.framing.window
@@ -252,6 +284,16 @@ class Separator:
         sources = resample(tensor.cpu(), sample_rate, self.sample_rate)
         sources = torch.nn.functional.pad(sources, (self.framing.lead, 0))
         return ByReference(self._matcher(), sources, self.framing.hop)
+
+
+def _slots(chosen: Sequence[Sequence[int]]) -> Int[Tensor, "batch sources"]:
+    numbers = [len(slots) for slots in chosen]
+    if len(set(numbers)) > 1:
+        raise UserError(
+            f"the recordings of this batch hold {', '.join(map(str, numbers))} sources: give them one by one, "
+            "or say how many sources you want of each"
+        )
+    return torch.tensor([list(slots) for slots in chosen])
 
 
 def on_device(device: str | torch.device | None, model: SlotModel) -> SlotModel:

@@ -78,7 +78,7 @@ def test_one_bad_file_does_not_stop_the_others(tiny_model, tmp_path, capsys):
     soundfile.write(tmp_path / "silent.wav", spoilt[:500], RATE)
     (tmp_path / "folder").mkdir()
     names = ["missing.wav", "cut.flac", "empty.wav", "text.wav", "nan.wav", "none.wav", "folder", "silent.wav"]
-    with pytest.warns(UserWarning, match=r"silent\.wav is silent, and so are its sources"):
+    with pytest.warns(UserWarning, match="silent|not separated to its end") as told:
         code, out, err = run(
             capsys, *(tmp_path / name for name in names), good, "-o", tmp_path / "out", "-m", tiny_model
         )
@@ -101,8 +101,15 @@ def test_one_bad_file_does_not_stop_the_others(tiny_model, tmp_path, capsys):
         strict=True,
     ):
         assert message in line
+    warned = [str(warning.message) for warning in told]
+    assert any("silent.wav is silent, and so are its sources" in text for text in warned)
+    assert any("cut.flac was not separated to its end" in text for text in warned)
     left = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert left == ["good_slot1.wav", "good_slot2.wav", "silent_slot1.wav", "silent_slot2.wav"]
+    assert left == [
+        "cut_slot1.part.wav",
+        "cut_slot2.part.wav",
+        *(f"{stem}_slot{slot}.wav" for stem in ("good", "silent") for slot in (1, 2)),
+    ]
 
 
 def test_nothing_is_overwritten_without_force(tiny_model, tmp_path, capsys):
@@ -128,7 +135,8 @@ def test_recordings_of_one_name_do_not_overwrite_each_other(tiny_model, tmp_path
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--sources", "3"], "3 sources cannot be written: the model predicts 2"),
+        (["--sources", "3"], "3 sources were asked for, but the model has 2 slots"),
+        (["--sources", "many"], "give a number, the least and the most as in 2-3, or 'unknown'"),
         (["--format", "mp3"], "choose wav or flac"),
         (["--subtype", "PCM_12"], "WAV has no subtype 'PCM_12'; choose PCM_16, PCM_24, FLOAT"),
         (["--mask", "gauss"], "choose 'binary' or 'wiener'"),
@@ -182,40 +190,93 @@ def test_options_that_change_what_is_written(tiny_model, tmp_path, capsys):
     assert (out / picture).read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_full_disk_leaves_nothing_half_written(tiny_model, tmp_path):
+def test_a_full_disk_leaves_what_it_took(tiny_model, tmp_path):
     def little_room() -> None:
         import resource
 
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
 
-    long, short = recording(tmp_path / "long.wav", 6), recording(tmp_path / "short.wav", 1)
+    long, short = recording(tmp_path / "long.wav", 13), recording(tmp_path / "short.wav", 1)
     process = start(long, short, "-o", tmp_path / "out", "-m", tiny_model, preexec_fn=little_room)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 2, err
     assert "long_slot1.wav: the disk took only a part of it" in err
+    assert "long.wav was not separated to its end; its first" in err
     assert "Traceback" not in err
     assert len(out.split()) == 2
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["short_slot1.wav", "short_slot2.wav"]
+    check_left(tmp_path / "out", "short", long)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_run_keeps_what_was_complete(tiny_model, tmp_path, number):
     short, long = recording(tmp_path / "short.wav", 0.5), recording(tmp_path / "long.wav", 900)
     process = start(short, long, "-o", tmp_path / "out", "-m", tiny_model)
-    partial = tmp_path / "out" / "long_slot1.wav.partial"
+    partial = tmp_path / "out" / "long_slot2.part.wav"
     deadline = time.monotonic() + 120
-    while not partial.exists() and process.poll() is None and time.monotonic() < deadline:
+    while not (partial.exists() and partial.stat().st_size > 1000):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
-    assert "interrupted" in err
-    assert "Traceback" not in err
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["short_slot1.wav", "short_slot2.wav"]
+    if number != signal.SIGKILL:
+        assert process.returncode == 130, err
+        assert "interrupted" in err
+        assert "long.wav was not separated to its end; its first" in err
+        assert err.count("\n") == 2
+    check_left(tmp_path / "out", "short", long)
+
+
+def check_left(folder: Path, complete: str, mixture: Path) -> None:
+    """Complete files of one recording, and playable beginnings of another."""
+    names = [f"{mixture.stem}_slot{slot}.part.wav" for slot in (1, 2)]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *names,
+        *(f"{complete}_slot{slot}.wav" for slot in (1, 2)),
+    ]
+    for name in names:
+        with standard_wave.open(str(folder / name)) as file:
+            assert 44 + 2 * file.getnframes() == (folder / name).stat().st_size
+    sources = [soundfile.read(folder / name)[0] for name in names]
+    length = min(map(len, sources))
+    assert length > 100
+    mixed = soundfile.read(mixture, frames=length)[0]
+    np.testing.assert_allclose(sum(source[:length] for source in sources), mixed, atol=2 / 32768)
 
 
 def test_help_says_how_outputs_are_named(capsys):
     code, out, _ = run(capsys, "--help")
     assert code == 0
     assert "NAME_slot1.wav" in out.replace("│", "")
+
+
+def test_a_list_is_separated_by_whoever_comes_and_goes_on_where_it_was_left(tmp_path, capsys):
+    for name in ("one/a.wav", "two/a.wav", "two/b.wav"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        recording(tmp_path / name, 0.6)
+    (tmp_path / "two/b.wav").write_bytes(b"no audio")
+    (tmp_path / "corpus.txt").write_text("one/a.wav\ntwo/a.wav\ntwo/b.wav\n")
+    command = ("--list", tmp_path / "corpus.txt", "-o", tmp_path / "out")
+    code, out, _ = run(capsys, *command, "--shard", "2/3")
+    assert (code, out.split()) == (0, [str(tmp_path / f"out/two/a_slot{slot}.wav") for slot in (1, 2)])
+    code, out, err = run(capsys, *command)
+    assert (code, out.split()) == (2, [str(tmp_path / f"out/one/a_slot{slot}.wav") for slot in (1, 2)])
+    assert "b.wav" in err
+    assert err.endswith("1 separated, 1 done before or by others, 1 failed\n")
+    recording(tmp_path / "two/b.wav", 0.6)
+    assert run(capsys, *command)[0] == 0
+    assert len(list((tmp_path / "out").glob("*/*.wav"))) == 6
+    assert "was begun with other options" in run(capsys, *command, "--mask", "binary")[2]
+
+
+def test_lists_and_recordings_exclude_each_other(tmp_path, capsys):
+    for arguments, complaint in [
+        ([], "name the recordings, or give a --list of them"),
+        (["a.wav", "--list", "b.txt"], "name the recordings, or give a --list of them"),
+        (["a.wav", "--shard", "1/2"], "--shard is a part of a --list"),
+        (["--list", "b.txt", "--force"], "goes with neither --force nor --plot"),
+    ]:
+        code, _, err = run(capsys, *arguments, "-o", tmp_path)
+        assert code == 2
+        assert complaint in err

@@ -194,16 +194,89 @@ def test_files_have_the_length_rate_depth_and_sum_of_the_recording(separator, tm
     waves = [audio.read(path)[0] for path in written]
     assert all(audio.info(path).subtype == subtype and audio.info(path).sample_rate == 3000 for path in written)
     torch.testing.assert_close(sum(waves), audio.read(tmp_path / "talk.wav")[0], rtol=0, atol=2 * step)
-    assert not list((tmp_path / "out" / "deep").glob("*.partial*"))
+    assert not list((tmp_path / "out" / "deep").glob("*.part*"))
 
 
-def test_only_the_strongest_sources_are_written(tmp_path):
+@pytest.mark.parametrize(("sources", "count"), [(1, 1), ("2", 2), ((2, 3), 2), ("unknown", 1), (None, 3)])
+def test_surplus_outputs_are_not_written(tmp_path, sources, count):
     record(tmp_path / "talk.wav")
-    written = Separator(one_wave(0.5, slots=3)).separate_file(tmp_path / "talk.wav", tmp_path, sources=1)
-    assert [path.name for path in written] == ["talk_slot1.wav"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["talk.wav", "talk_slot1.wav"]
-    with pytest.raises(UserError, match="4 sources cannot be written: the model predicts 3"):
-        Separator(tiny(slots=3)).separate_file(tmp_path / "talk.wav", tmp_path, sources=4)
+    separator = Separator(one_wave(0.5, slots=3), sources=sources)
+    written = separator.separate_file(tmp_path / "talk.wav", tmp_path)
+    assert [path.name for path in written] == [f"talk_slot{slot}.wav" for slot in range(1, count + 1)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["talk.wav", *(path.name for path in written)]
+    separated = separator(audio.read(tmp_path / "talk.wav")[0], 3000)
+    assert separated.slots.tolist() == list(range(count))
+    assert separated.sources.shape[0] == count
+
+
+def test_a_source_that_fails_loses_nothing_of_what_it_gave(separator):
+    wave = torch.randn(1, 3210, generator=torch.Generator().manual_seed(3)) * 0.1
+
+    def microphone():
+        yield wave[:, :3000]
+        yield wave[:, 3000:]
+        raise OSError("unplugged")
+
+    pieces: list[torch.Tensor] = []
+    with pytest.raises(OSError, match="unplugged"):
+        pieces.extend(separator.stream(microphone()))
+    torch.testing.assert_close(torch.cat(pieces, dim=-1), separator(wave).sources, rtol=0, atol=1e-6)
+
+
+def test_a_stream_may_not_change_its_rate(separator):
+    blocks = [(torch.zeros(600), RATE), (torch.zeros(600), RATE + 1)]
+    pieces: list[torch.Tensor] = []
+    with pytest.raises(UserError, match=rf"block 1 of the stream is at {RATE + 1} Hz, the stream at {RATE} Hz"):
+        pieces.extend(separator.stream(blocks))
+    assert torch.cat(pieces, dim=-1).shape == (2, 1, 600)
+
+
+@pytest.mark.parametrize("format", ["wav", "flac"])
+def test_what_is_separated_stays_whatever_ends_it(separator, tmp_path, format):
+    record(tmp_path / "talk.wav", seconds=40.0)
+
+    def stop(share: float) -> None:
+        if share > 0.5:
+            raise KeyboardInterrupt
+
+    with (
+        pytest.warns(SeparationWarning, match=r"first (\d+\.\d) s are in .*slot1\.part\.") as told,
+        pytest.raises(KeyboardInterrupt),
+    ):
+        separator.separate_file(tmp_path / "talk.wav", tmp_path, format=format, progress=stop)
+    seconds = float(str(told[0].message).split("first ")[1].split(" s")[0])
+    left = sorted(tmp_path.glob("*.part.*"))
+    assert [path.name for path in left] == [f"talk_slot{slot}.part.{format}" for slot in (1, 2)]
+    waves = [audio.read(path)[0] for path in left]
+    assert len({wave.shape[1] for wave in waves}) == 1
+    assert waves[0].shape[1] / 3000 == pytest.approx(seconds, abs=0.06)
+    mixture = audio.read(tmp_path / "talk.wav")[0][:, : waves[0].shape[1]]
+    torch.testing.assert_close(sum(waves), mixture, rtol=0, atol=1e-4)
+    separator.separate_file(tmp_path / "talk.wav", tmp_path, format=format)
+    assert not list(tmp_path.glob("*.part.*"))
+
+
+def test_a_batch_of_unequal_numbers_is_refused():
+    wave = torch.randn(2, 1, 1500, generator=torch.Generator().manual_seed(0)) * 0.1
+    model = one_wave(0.5, slots=2)
+    assert Separator(model, sources=1)(wave).sources.shape == (2, 1, 1, 1500)
+    assert Separator(model, sources="unknown")(wave).slots.tolist() == [[0], [0]]
+
+
+def test_a_tail_that_came_after_the_damage_is_not_waited_for(separator, tmp_path):
+    wave = record(tmp_path / "talk.flac", seconds=60.0)
+    whole = (tmp_path / "talk.flac").read_bytes()
+    (tmp_path / "talk.flac").write_bytes(whole[: len(whole) // 2])
+    with (
+        pytest.warns(SeparationWarning, match="not separated to its end"),
+        pytest.raises(AudioFileError, match="cut off after"),
+    ):
+        separator.separate_file(tmp_path / "talk.flac", tmp_path / "out")
+    left = sorted((tmp_path / "out").iterdir())
+    assert [path.name for path in left] == ["talk_slot1.part.wav", "talk_slot2.part.wav"]
+    kept = sum(audio.read(path)[0] for path in left)
+    assert kept.shape[1] > 3000
+    torch.testing.assert_close(kept, wave[:, : kept.shape[1]], rtol=0, atol=1e-4)
 
 
 def test_full_scale_recordings_are_not_clipped_in_silence(tmp_path):

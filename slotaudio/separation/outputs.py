@@ -1,0 +1,132 @@
+"""The files that a recording's sources are written to, which outlive whatever ends the separation early."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+from jaxtyping import Float
+from torch import Tensor
+
+from slotaudio.audio import AudioWriter
+from slotaudio.audio.writing import check_free
+from slotaudio.errors import AudioFileError
+from slotaudio.separation.intake import SeparationWarning
+
+
+class Outputs:
+    """Write one file per slot; in a ``with`` block that fails, keep what is complete of them and say so.
+
+    The files have temporary names (`slotaudio.audio.AudioWriter`) until `commit`. When an error or an
+    interruption comes first, those that would have been written keep these names, all cut to one length.
+
+    Args:
+        targets: names of the files, one per slot.
+        sample_rate, channels, subtype: of the files.
+        force: replace existing files.
+        widen: see `AudioWriter`.
+        name: of the recording.
+        choose: returns which of the slots are wanted, from what is known when it is called.
+
+    Raises:
+        AudioFileError: a file exists or cannot be written.
+    """
+
+    def __init__(
+        self,
+        targets: Sequence[Path],
+        sample_rate: int,
+        channels: int,
+        subtype: str,
+        *,
+        force: bool,
+        widen: bool,
+        name: str,
+        choose: Callable[[], Sequence[int]],
+    ) -> None:
+        self.name = name
+        self.sample_rate = sample_rate
+        self.loudest = 0.0
+        """Largest sample written so far."""
+        self._choose = choose
+        self._pieces = 0
+        self._writers: list[AudioWriter] = []
+        for target in targets:
+            check_free(target, force)  # all of them, before the first file is touched
+        try:
+            for target in targets:
+                self._writers.append(AudioWriter(target, sample_rate, channels, subtype, force, widen))
+        except BaseException:
+            self._discard()
+            raise
+
+    def __enter__(self) -> "Outputs":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if kind is not None:
+            self._rescue()
+        self._discard()
+
+    def write(self, piece: Float[Tensor, "slots channels time"]) -> None:
+        """Append to all files."""
+        self._pieces += 1
+        for writer, wave in zip(self._writers, piece, strict=True):
+            writer.write(wave)
+        if piece.numel():
+            self.loudest = max(self.loudest, float(piece.abs().max()))
+
+    def commit(self) -> list[Path]:
+        """Give the files of the chosen slots their names, remove the others, and return their paths."""
+        kept = [self._writers[slot] for slot in self._choose()]
+        for writer in kept:
+            writer.close()
+        for writer in kept:
+            writer.commit()
+        self._note(kept)
+        return [writer.path for writer in kept]
+
+    def _rescue(self) -> None:
+        """Leave the temporary files of the chosen slots, playable and of one length."""
+        if not self._pieces:
+            return
+        kept = [writer for writer in map(self._writers.__getitem__, self._choose()) if writer.partial.exists()]
+        lengths = [writer.keep() for writer in kept]
+        whole = min(lengths, default=0)
+        if not whole:
+            return
+        for writer, length in zip(kept, lengths, strict=True):
+            if length > whole:
+                with suppress(AudioFileError):
+                    writer.cut(whole)
+        self._writers = [writer for writer in self._writers if writer not in kept]
+        names = " and ".join(str(writer.partial) for writer in kept)
+        warnings.warn(
+            f"{self.name} was not separated to its end; its first {whole / self.sample_rate:.1f} s are in {names}",
+            SeparationWarning,
+            stacklevel=4,
+        )
+
+    def _discard(self) -> None:
+        for writer in self._writers:
+            writer.discard()  # does nothing to a file that has its name already
+
+    def _note(self, written: Sequence[AudioWriter]) -> None:
+        """Say what happened to a recording that its owner would not expect."""
+        if self.loudest == 0:
+            warnings.warn(f"{self.name} is silent, and so are its sources", SeparationWarning, stacklevel=4)
+        for writer in written:
+            if writer.limited:
+                warnings.warn(
+                    f"{writer.path}: {writer.limited} samples beyond full scale were limited; write float WAV to keep "
+                    "them",
+                    SeparationWarning,
+                    stacklevel=4,
+                )
+            elif writer.widened:
+                warnings.warn(
+                    f"{writer.path} holds samples beyond full scale and was written as 32-bit float to keep them",
+                    SeparationWarning,
+                    stacklevel=4,
+                )

@@ -1,0 +1,120 @@
+"""How many sources there are, and which outputs hold them: more slots than sources is normal."""
+
+import re
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from slotaudio.errors import UserError
+from slotaudio.separation.observation import Observation
+
+UNKNOWN = "unknown"
+"""As a number of sources: whatever is found."""
+
+PRESENT = 0.5
+"""An output with a higher score is a source."""
+
+_LEAST_SHARE = 0.25
+_AUDIBLE_DB = 25.0
+_SUREST_SECONDS, _SUREST_SHARE = 2.0, 0.01
+
+
+class PresenceMeter:
+    """Watch a separation window by window; say how likely each output is a source.
+
+    Models that were taught presence say so themselves: the logits of each window. Of others it is measured: the
+    share that an output has of the energy of all outputs, in windows that are audible; what leaks into
+    an output without a source stays below a source's share.
+
+    Nobody speaks all the time. The score of an output is its mean over the windows in which it is surest: two
+    seconds of them, or the hundredth part of a recording that is longer than 200 s. An hour takes some
+    hundred kilobytes.
+
+    Args:
+        slots: of the model.
+        hop: seconds from window to window.
+        observer: called with every window too.
+    """
+
+    def __init__(self, slots: int, hop: float, observer: Callable[[Observation], None] | None = None) -> None:
+        self.slots = slots
+        self.hop = hop
+        self.observer = observer
+        self._batch = 1
+        self._taught: list[Float[Tensor, "batch slots"]] = []
+        self._levels: list[Float[Tensor, "batch slots"]] = []
+
+    def update(self, seen: Observation) -> None:
+        """Take the next window; pass this as the `observer` of a separation."""
+        self._batch = len(seen.order)
+        if seen.slots.presence is not None:
+            self._taught.append(seen.slots.presence.float().sigmoid().mean(dim=1).cpu())
+        elif seen.level is not None:
+            power = 10 ** (seen.level.double().cpu() / 10)
+            self._levels.append(power.mean(dim=1).float())
+        if self.observer is not None:
+            self.observer(seen)
+
+    def scores(self) -> Float[Tensor, "batch slots"]:
+        """Return how likely each output is a source, 0 to 1; `PRESENT` divides. Zeros for silence.
+
+        Raises:
+            UserError: nothing was observed.
+        """
+        if not self._taught and not self._levels:
+            raise UserError("presence: no window was observed")
+        windows = torch.stack(self._taught) if self._taught else _by_energy(torch.stack(self._levels))
+        surest = max(_SUREST_SECONDS / self.hop, _SUREST_SHARE * len(windows))
+        return windows.topk(min(len(windows), max(1, round(surest))), dim=0).values.mean(dim=0)
+
+    def chosen(self, least: int, most: int) -> list[list[int]]:
+        """Return for each recording the outputs that are sources, in their order.
+
+        They are those present, but no fewer than `least` and no more than `most`, the likeliest first.
+        """
+        if least >= self.slots:
+            return [list(range(self.slots)) for _ in range(self._batch)]
+        scores = self.scores()
+        counts = (scores > PRESENT).sum(dim=1).clamp(least, most)
+        ranked = scores.argsort(dim=1, descending=True, stable=True)
+        return [sorted(row[:count].tolist()) for row, count in zip(ranked, counts, strict=True)]
+
+
+def _by_energy(power: Float[Tensor, "windows batch slots"]) -> Float[Tensor, "windows batch slots"]:
+    """Score each window by what share of its energy each output has, 0.5 for the least that a source has."""
+    total = power.sum(dim=2, keepdim=True)
+    audible = (total > total.amax(dim=0) * 10 ** (-_AUDIBLE_DB / 10)) & (total > 1e-10)
+    share = power / total.clamp_min(1e-20)
+    above = (share - _LEAST_SHARE) / (1 - _LEAST_SHARE)
+    return audible * torch.where(above > 0, (1 + above) / 2, share / _LEAST_SHARE / 2)
+
+
+def source_range(sources: int | str | Sequence[int] | None, slots: int) -> tuple[int, int]:
+    """Return the least and the most sources that are wanted of a model.
+
+    Args:
+        sources: a number; least and most; the same as text (``"2"``, ``"2-3"``); ``"unknown"``; None for all slots.
+        slots: that the model has.
+
+    Raises:
+        UserError: no such number, or more than the model has slots.
+    """
+    if sources is None:
+        return slots, slots
+    if sources == UNKNOWN:
+        return 1, slots
+    given = sources
+    if isinstance(sources, str):
+        numbers = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", sources)
+        sources = [int(number) for number in numbers.groups() if number] if numbers else []
+    least, most = (sources, sources) if isinstance(sources, int) else (min(sources, default=0), max(sources, default=0))
+    if least < 1 or (not isinstance(sources, int) and (len(sources) > 2 or list(sources) != sorted(sources))):
+        raise UserError(f"sources {given!r}: give a number, the least and the most as in 2-3, or {UNKNOWN!r}")
+    if most > slots:
+        raise UserError(
+            f"{most} sources were asked for, but the model has {slots} slot{'s' * (slots > 1)}, and each gives one "
+            f"source at most: ask for {slots} or fewer, or choose a model with more slots"
+        )
+    return least, most

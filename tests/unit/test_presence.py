@@ -1,0 +1,87 @@
+"""How many sources there are: what models say, what is measured, and what was asked for."""
+
+import pytest
+import torch
+
+from slotaudio.errors import UserError
+from slotaudio.separation.observation import Observation
+from slotaudio.separation.presence import PresenceMeter, source_range
+from slotaudio.types import Slots
+
+
+def seen(level: torch.Tensor, presence: torch.Tensor | None = None) -> Observation:
+    """A window of one step; `level` in dB, ``batch slots``."""
+    batch, slots = level.shape
+    logits = None if presence is None else presence[:, None]
+    vectors = Slots(torch.zeros(batch, 1, slots, 3), None, logits)
+    order = torch.arange(slots).expand(batch, slots)
+    return Observation(0.0, vectors, torch.zeros(1, 2), order, level[:, None])
+
+
+def met(windows: list[Observation]) -> PresenceMeter:
+    meter = PresenceMeter(windows[0].order.shape[1], 0.25)
+    for window in windows:
+        meter.update(window)
+    return meter
+
+
+def test_models_that_were_taught_presence_are_believed():
+    loud = torch.full((1, 3), -20.0)
+    meter = met([seen(loud, torch.tensor([[5.0, -5.0, -4.0]]))] * 20)
+    assert meter.chosen(1, 3) == [[0]]
+    assert meter.chosen(2, 3) == [[0, 2]]
+    assert meter.chosen(3, 3) == [[0, 1, 2]]
+
+
+def test_a_short_turn_in_a_long_recording_is_found():
+    talking, silent = torch.tensor([[5.0, -5.0]]), torch.tensor([[-5.0, 5.0]])
+    level = torch.full((1, 2), -20.0)
+    meter = met([seen(level, talking)] * 500 + [seen(level, silent)] * 8)
+    assert meter.chosen(1, 2) == [[0, 1]]
+    assert met([seen(level, talking)] * 500 + [seen(level, silent)] * 2).chosen(1, 2) == [[0]]
+
+
+def test_without_presence_energy_decides_and_pauses_do_not():
+    turns = [seen(torch.tensor([[-20.0, -35.0]])), seen(torch.tensor([[-33.0, -22.0]]))] * 12
+    leaking = [seen(torch.tensor([[-20.0, -32.0]]))] * 24
+    pause = [seen(torch.tensor([[-70.0, -69.0]]))] * 24
+    assert met(turns + pause).chosen(1, 2) == [[0, 1]]
+    assert met(leaking + pause).chosen(1, 2) == [[0]]
+
+
+def test_each_recording_of_a_batch_is_judged_by_itself():
+    both = seen(torch.tensor([[-20.0, -60.0], [-60.0, -20.0], [-20.0, -21.0]]))
+    assert met([both] * 10).chosen(1, 2) == [[0], [1], [0, 1]]
+
+
+def test_silence_holds_nobody():
+    meter = met([seen(torch.full((1, 2), -120.0))] * 9)
+    assert meter.scores().tolist() == [[0.0, 0.0]]
+    assert meter.chosen(1, 2) == [[0]]
+
+
+@pytest.mark.parametrize(
+    ("given", "range_"),
+    [
+        (2, (2, 2)),
+        ("2", (2, 2)),
+        ("1-3", (1, 3)),
+        (" 2 - 3", (2, 3)),
+        ((2, 3), (2, 3)),
+        ("unknown", (1, 3)),
+        (None, (3, 3)),
+    ],
+)
+def test_numbers_of_sources(given, range_):
+    assert source_range(given, 3) == range_
+
+
+@pytest.mark.parametrize("given", [0, "0", "3-2", "two", "", "-1", "1-2-3", (1, 2, 3), (), (3, 1), "unkown"])
+def test_no_numbers_of_sources(given):
+    with pytest.raises(UserError, match="give a number, the least and the most"):
+        source_range(given, 3)
+
+
+def test_more_sources_than_slots():
+    with pytest.raises(UserError, match=r"4 sources were asked for, but the model has 3 slots.*ask for 3 or fewer"):
+        source_range("2-4", 3)
