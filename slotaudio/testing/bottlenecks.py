@@ -119,6 +119,25 @@ class BottleneckConformance(AttentionChecks):
 
                 self.for_all(check, slots=self.largest()["slots"])
 
+    def test_a_window_without_evidence_keeps_the_order(self) -> None:
+        """In a window of silence, wherever it comes, slots keep their places and stay apart."""
+        if self.largest()["slots"] > 1:
+            module = self.module(torch.float64)
+
+            def check(seed: int, **sizes: int) -> None:
+                features, initial = self.inputs(seed, **sizes)
+                for silent in range(sizes["steps"]):
+                    tokens = features.tokens.clone()
+                    tokens[:, silent] = 0
+                    inputs = replace(features, tokens=tokens), initial
+                    assert_equivariant(module, inputs, "slots", contract=self.contract, permutations=1)
+                    with torch.no_grad():
+                        slots = self.call(module, *self.double(inputs)).vectors[:, silent]
+                    apart = torch.cdist(slots, slots) + torch.eye(slots.shape[1])
+                    self.require(bool((apart > 1e-9).all()), f"merges slots in window {silent}, which is silent")
+
+            self.for_all(check, slots=self.largest()["slots"])
+
     def test_the_future_does_not_reach_the_past(self) -> None:
         """What a later window holds changes no earlier window's slots."""
         if self.causal and self.steps[1] > 1:

@@ -146,6 +146,24 @@ class SeedsItself(HealthyBottleneck):
         return super().initial_slots(batch, generator and generator.manual_seed(0))
 
 
+class ForgetsInSilence(HealthyBottleneck):
+    """Starts again from its own queries when a window shows nothing."""
+
+    def bind(self, tokens, slots):
+        found, shares = super().bind(tokens, slots)
+        heard = (tokens - self.norm_tokens.bias).abs().sum(dim=(1, 2)) > 0
+        return torch.where(heard[:, None, None], found, self.mean[: slots.shape[1]].expand_as(found)), shares
+
+
+class MergesInSilence(HealthyBottleneck):
+    """Gives every slot the mean of all when a window shows nothing."""
+
+    def bind(self, tokens, slots):
+        found, shares = super().bind(tokens, slots)
+        heard = (tokens - self.norm_tokens.bias).abs().sum(dim=(1, 2)) > 0
+        return torch.where(heard[:, None, None], found, found.mean(dim=1, keepdim=True)), shares
+
+
 class LooksOneWindowAhead(HealthyBottleneck):
     """Mixes the second window with the third."""
 
@@ -193,6 +211,7 @@ class ReturnsWiderSlots(HealthyBottleneck):
 
 
 COMPETING = {"attention_over": "slots"}
+OWN_QUERIES = {"other_slots": False}
 
 DEFECTS = (
     Defect("bottleneck", SoftmaxOverTokens, "test_attention_is_normalised", COMPETING),
@@ -209,6 +228,8 @@ DEFECTS = (
     Defect("bottleneck", SlotsAllAlike, "test_initial_slots_come_from_the_generator"),
     Defect("bottleneck", NoiseOnTheWrongDevice, "test_it_moves_between_devices"),
     Defect("bottleneck", SeedsItself, "test_initial_slots_come_from_the_generator"),
+    Defect("bottleneck", ForgetsInSilence, "test_a_window_without_evidence_keeps_the_order", OWN_QUERIES),
+    Defect("bottleneck", MergesInSilence, "test_a_window_without_evidence_keeps_the_order"),
     Defect("bottleneck", LooksOneWindowAhead, "test_the_future_does_not_reach_the_past"),
     Defect("bottleneck", SeesTheFuture, "test_the_future_does_not_reach_the_past"),
     Defect("bottleneck", CarriesTheFirstWindow, "test_window_by_window_equals_one_call"),
