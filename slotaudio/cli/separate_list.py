@@ -1,0 +1,49 @@
+"""`slotaudio separate --list`: a whole corpus, by as many workers as there are."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slotaudio.cli.reporting import progress_bar, report
+
+if TYPE_CHECKING:
+    from slotaudio.separation.separator import Separator
+
+
+def separate_list(
+    separator: "Separator",
+    recordings: Path,
+    part: str | None,
+    output: Path,
+    *,
+    settings: dict[str, Any],
+    format: str,
+    subtype: str | None,
+    quiet: bool,
+) -> int:
+    """Do the share of this worker and return the exit code: 0, or that of the worst failure."""
+    from slotaudio.separation.bulk import Corpus, read_list, shard
+
+    todo = read_list(recordings)
+    if part is not None:
+        todo = shard(todo, part)
+    corpus = Corpus(output, {**settings, "format": format, "subtype": subtype})
+
+    def work(path: Path, folder: Path, force: bool) -> list[Path]:
+        return separator.separate_file(path, folder, format=format, subtype=subtype, force=force)
+
+    codes, counts = {0}, {"separated": 0, "done before or by others": 0, "failed": 0}
+    with progress_bar(str(recordings), quiet) as advance:
+        for number, outcome in enumerate(corpus.separate(todo, work), start=1):
+            if outcome.error is not None:
+                codes.add(report(outcome.error))
+                counts["failed"] += 1
+            else:
+                counts["done before or by others" if outcome.before else "separated"] += 1
+                if not (quiet or outcome.before):
+                    print(*outcome.outputs, sep="\n", flush=True)
+            if advance is not None:
+                advance(number / len(todo))
+    if not quiet:
+        print(", ".join(f"{count} {what}" for what, count in counts.items()), file=sys.stderr)
+    return 1 if 1 in codes else max(codes)
