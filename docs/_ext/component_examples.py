@@ -64,7 +64,14 @@ def example(offer: Offer, component: Any) -> Example:
     composed = COMPOSED.get(key) or f'preset("audioslots-small", {offer.family}="{offer.name}")'
     scope: dict[str, Any] = {}
     torch.manual_seed(0)
-    made = Example(_session(_statements(offer, key, composed), scope))
+    try:
+        made = Example(_session(_statements(offer, key, composed), scope))
+    except Exception:
+        if key in COMPOSED:
+            raise
+        return Example(
+            _code(f'[{offer.family}]\nname = "{offer.name}"', "toml")
+        )  # of a recipe; it needs more than that
     if offer.family in _STAGES:
         made.costs, stages = _costs(offer, key)
         made.threaded = threaded_into(offer.family, stages) & set(inspect.signature(component).parameters)
@@ -137,7 +144,12 @@ def _dataset(offer: Offer, key: str, composed: str) -> list[str]:
 def _objective(offer: Offer, key: str, composed: str) -> list[str]:
     if key not in COMPOSED:
         composed = 'preset("audioslots-small")'
-    offered = {"slots": "model.slots", "in_dim": "model.encoder.out_dim", "sample_rate": "model.sample_rate"}
+    offered = {
+        "slots": "model.slots",
+        "in_dim": "model.encoder.out_dim",
+        "slot_dim": "model.bottleneck.slot_dim",
+        "sample_rate": "model.sample_rate",
+    }
     taken = inspect.signature(offer.load()).parameters
     sizes = "".join(f", {name}={value}" for name, value in offered.items() if name in taken)
     samples = "32000" if "decoder=None" in composed else "16000" if "window=None" in composed else "8000"
