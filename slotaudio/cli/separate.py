@@ -1,6 +1,5 @@
 """`slotaudio separate`: recordings of any length into one file per slot."""
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,11 +10,8 @@ from slotaudio.cli.separate_list import separate_list
 from slotaudio.errors import UserError
 
 if TYPE_CHECKING:
-    from slotaudio.separation.observation import Observation
+    from slotaudio.plotting import RecordingPictures
     from slotaudio.separation.separator import Separator
-
-_PICTURED = 20.0
-"""Seconds that a picture shows."""
 
 
 def separate(
@@ -63,7 +59,12 @@ def separate(
     ] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace existing outputs.")] = False,
     plot: Annotated[
-        bool, typer.Option("--plot", help="Also write a picture of the first 20 s: NAME_slots.png.")
+        bool,
+        typer.Option(
+            "--plot",
+            help="Also write pictures: the first 20 s (NAME_slots.png), who is heard when (NAME_timeline.png), and how "
+            "slots keep their identity (NAME_identity.png).",
+        ),
     ] = False,
     device: Annotated[str | None, typer.Option(help="Where to compute, such as 'cpu' or 'cuda'.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads to compute with; torch decides by default.")] = None,
@@ -90,6 +91,8 @@ def separate(
     if list_ is not None and (force or plot):
         raise UserError("--list goes with neither --force nor --plot; to do all of it anew, choose another folder")
     with waiting("loading the model", quiet):
+        from slotaudio.separation.files import output_paths
+
         options = {"joining": joining, "overlap": overlap, "sources": sources, "mask": mask}
         separator = _separator(model, **options, device=device, threads=threads)
     if list_ is not None:
@@ -101,7 +104,7 @@ def separate(
     codes = {0}
     done: dict[str, Path] = {}
     for path in dict.fromkeys(inputs or ()):
-        seen: list[Observation] = []
+        pictures = _pictures(separator) if plot else None
         try:
             twin = done.get(path.stem.casefold())  # some disks do not tell A from a
             if twin is not None:
@@ -114,11 +117,13 @@ def separate(
                     subtype=subtype,
                     force=force,
                     progress=advance,
-                    observer=_keep_first(seen) if plot else None,
+                    observer=pictures,
                 )
             done[path.stem.casefold()] = path
-            if plot:
-                written.append(_draw(separator, path, output, written, seen, force))
+            if pictures is not None and written:
+                names = output_paths(path, output, separator.model.slots, format, separator.model.names)
+                slots = [names.index(name) for name in written]
+                written = [*written, *pictures.write(path, written, slots, output, force)]
             if not quiet:
                 print(*written, sep="\n", flush=True)
         except Exception as error:  # whatever became of this one, the others go on
@@ -132,37 +137,7 @@ def _separator(name: str, **options: Any) -> "Separator":
     return Separator.from_pretrained(name, **options)
 
 
-def _keep_first(seen: "list[Observation]") -> "Callable[[Observation], None]":
-    def keep(window: "Observation") -> None:
-        if window.start < _PICTURED:
-            seen.append(window)
+def _pictures(separator: "Separator") -> "RecordingPictures":
+    from slotaudio.plotting import RecordingPictures
 
-    return keep
-
-
-def _draw(
-    separator: "Separator",
-    path: Path,
-    folder: Path,
-    written: Sequence[Path],
-    seen: Sequence["Observation"],
-    force: bool,
-) -> Path:
-    """Draw the beginning of a recording, what was seen in it and what was written."""
-    import torch
-
-    from slotaudio import audio
-    from slotaudio.plotting import attention_map, save, separation_figure
-    from slotaudio.separation.files import output_paths
-
-    info = audio.info(written[0])
-    stop = min(info.frames or 0, round(_PICTURED * info.sample_rate))
-    mixture = audio.read(path, 0, stop)[0]
-    estimates = torch.stack([audio.read(name, 0, stop)[0] for name in written])
-    attention = attention_map(seen, separator.framing.window / separator.sample_rate, stop / info.sample_rate)
-    if attention is not None:
-        model = separator.model
-        names = output_paths(path, folder, model.slots, written[0].suffix[1:], model.names)
-        attention = attention[[names.index(name) for name in written]]
-    figure = separation_figure(mixture, estimates, info.sample_rate, attention=attention, title=path.name)
-    return save(figure, folder / f"{path.stem}_slots.png", force)
+    return RecordingPictures(separator)
