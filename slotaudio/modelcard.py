@@ -1,8 +1,16 @@
 """The model card: the README beside saved weights, from what the author says and what the model knows of itself."""
 
 import json
+import os
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+from slotaudio.errors import PretrainedError
+
+CARD = "README.md"
+"""The card's name in the folder of a saved model."""
 
 _METADATA = ("license", "language", "datasets", "tags", "pipeline_tag")
 
@@ -27,6 +35,26 @@ def render(card: str | Mapping[str, Any] | None, config: Mapping[str, Any], weig
     lines += ['separated = Separator.from_pretrained("path/to/this/folder")(wave, sample_rate)', "```", ""]
     lines += ["## Composition", "", *_composition(config, weights), ""]
     return "\n".join(lines)
+
+
+def add_section(folder: str | os.PathLike[str], heading: str, text: str) -> None:
+    """Put a section into the card of a saved model, before how to use it; one with that heading is replaced.
+
+    Raises:
+        PretrainedError: the folder has no card, or it cannot be written.
+    """
+    path = Path(folder) / CARD
+    try:
+        card = path.read_text(encoding="utf-8")
+        section = f"## {heading}\n\n{text.strip()}\n\n"
+        card = re.sub(rf"^## {re.escape(heading)}\n.*?(?=^## |\Z)", "", card, flags=re.MULTILINE | re.DOTALL)
+        place = card.find("## Use\n")
+        place = len(card) if place < 0 else place
+        partial = path.with_name(f"{CARD}.partial")
+        partial.write_text(card[:place] + section + card[place:], encoding="utf-8")
+        os.replace(partial, path)
+    except OSError as error:
+        raise PretrainedError(f"cannot add to the card of {folder}: {error.strerror or error}") from None
 
 
 def _composition(config: Mapping[str, Any], weights: int) -> list[str]:
