@@ -14,15 +14,25 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from slotaudio.errors import SlotaudioError
 from slotaudio.training.options import TrainOptions
+from slotaudio.training.processes import agreed, due
 
 MONITORED = ("validation/si_sdr_i", "validation/si_sdr", "validation/loss")
 """What "best" means: the first of these that a validation gave."""
 
 
 class AtomicFiles(TorchCheckpointIO):
-    """Write beside the file, then take its place; load tensors and plain values only, never pickled objects."""
+    """Write beside the file, then take its place; load tensors and plain values only, never pickled objects.
+
+    What goes wrong is kept in `failure` instead of raised: only one of several processes writes, and the others
+    would wait for it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failure: Exception | None = None
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        self.failure = None
         partial = f"{path}.partial"
         try:
             with open(partial, "wb") as file:
@@ -30,10 +40,11 @@ class AtomicFiles(TorchCheckpointIO):
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(partial, path)
-        except BaseException:
+        except (OSError, RuntimeError) as error:  # torch reports a full disk as either
+            self.failure = error
+        finally:
             with contextlib.suppress(OSError):
                 os.unlink(partial)
-            raise
 
     def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: Any = True) -> dict[str, Any]:
         return dict(torch.load(path, map_location=map_location, weights_only=True))
@@ -55,6 +66,7 @@ class Checkpoints(lightning.Callback):
         self.best = folder / "best.ckpt"
         self.options = options
         self.extra = dict(extra)
+        self.files = AtomicFiles()
         self.on_best: Callable[[Path], None] = lambda path: None
         """Called with the path of each new best checkpoint."""
         self.best_score: float | None = None
@@ -69,13 +81,9 @@ class Checkpoints(lightning.Callback):
         step = trainer.global_step
         if step == self._saved_step or (args[-1] + 1) % self.options.accumulate:
             return  # gradients that are still adding up could not be resumed
-        minutes = (time.monotonic() - self._saved_at) / 60
-        if (
-            trainer.should_stop
-            or step >= self.options.steps
-            or step % self.options.checkpoint_every == 0
-            or minutes >= self.options.checkpoint_every_minutes
-        ):
+        late = (time.monotonic() - self._saved_at) / 60 >= self.options.checkpoint_every_minutes
+        late = bool(due(trainer) and agreed(trainer, int(late)))
+        if trainer.should_stop or step >= self.options.steps or step % self.options.checkpoint_every == 0 or late:
             self._save(trainer, self.last)
 
     def on_validation_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
@@ -88,7 +96,7 @@ class Checkpoints(lightning.Callback):
         if metric == self.best_metric and not better:
             return
         self.best_score, self.best_metric, self.best_step = value, metric, trainer.global_step
-        if self._save(trainer, self.best):
+        if self._save(trainer, self.best) and trainer.is_global_zero:
             try:
                 self.on_best(self.best)
             except SlotaudioError as error:
@@ -110,11 +118,12 @@ class Checkpoints(lightning.Callback):
 
     def _save(self, trainer: lightning.Trainer, path: Path) -> bool:
         self._saved_at = time.monotonic()
-        try:
-            trainer.save_checkpoint(path)
-        except (OSError, RuntimeError) as error:  # torch reports a full disk as either
+        trainer.save_checkpoint(path)
+        if self.files.failure is not None:
             kept = f"; the one of step {self._saved_step} is kept" if self._saved_step >= 0 else ""
-            self._failed(f"the checkpoint of step {trainer.global_step} was not saved to {path}: {error}{kept}")
+            self._failed(
+                f"the checkpoint of step {trainer.global_step} was not saved to {path}: {self.files.failure}{kept}"
+            )
             return False
         self.failure = None
         if path == self.last:

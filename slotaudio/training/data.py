@@ -30,6 +30,8 @@ class Batches:
         seed: with the epoch it decides the order.
         workers: processes that make batches; 0 for none.
 
+    Several processes that train together get disjoint parts of the same batches, whatever their number: see `share`.
+
     Raises:
         DataError: an epoch is smaller than a batch.
     """
@@ -41,12 +43,18 @@ class Batches:
         self.stop = stop
         self.seed = seed
         self.workers = workers
+        self.part = slice(0, batch_size)
         self.indexed = isinstance(dataset, Sized) and not isinstance(dataset, IterableDataset)
         if self.indexed and len(dataset) < batch_size:
             raise DataError(
                 f"an epoch of {len(dataset)} mixtures is smaller than a batch of {batch_size}; "
                 "set a larger data.train.size or a smaller train.batch_size"
             )
+
+    def share(self, process: int, processes: int) -> None:
+        """Keep only the part of each batch that belongs to process number `process`."""
+        size = self.batch_size // processes
+        self.part = slice(process * size, (process + 1) * size)
 
     def __len__(self) -> int:
         """Number of batches of the whole run, those before `start` included."""
@@ -64,7 +72,7 @@ class Batches:
             order = torch.randperm(len(self.dataset), generator=generator)[: per_epoch * self.batch_size]
             batches = rearrange(order, "(batches items) -> batches items", batches=per_epoch)
             # a loader for each epoch, so that worker processes see whatever the data set keeps about it
-            yield from self._loader(epoch, batch_sampler=batches[position:].tolist())
+            yield from self._loader(epoch, batch_sampler=batches[position:, self.part].tolist())
             epoch, position = epoch + 1, 0
 
     def _read(self) -> Iterator[Batch]:
@@ -74,7 +82,7 @@ class Batches:
             for batch in self._loader(epoch, batch_size=self.batch_size, drop_last=True):
                 seen += 1
                 if seen > skip:
-                    yield batch
+                    yield Batch(batch.mixture[self.part], batch.sources[self.part], batch.metadata[self.part])
             if not seen:
                 raise DataError(f"the data set gave less than one batch of {self.batch_size} mixtures")
             epoch, skip = epoch + 1, max(0, skip - seen)

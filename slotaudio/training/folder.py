@@ -12,6 +12,7 @@ from slotaudio import __version__
 from slotaudio.errors import UserError
 from slotaudio.recipe import Recipe
 from slotaudio.toml import dump
+from slotaudio.training.processes import leads
 
 FORMAT = 1
 """Of checkpoints; they say it, so that another version can tell."""
@@ -21,6 +22,8 @@ _OURS = ("recipe.toml", "last.ckpt", "best.ckpt", "logs", "tensorboard", "model"
 
 class RunFolder:
     """The folder of one run: ``recipe.toml``, checkpoints, ``logs``, ``tensorboard`` and ``model``.
+
+    Of several processes that train together only the first changes anything there.
 
     Args:
         path: of the folder; made if it is not there.
@@ -41,7 +44,7 @@ class RunFolder:
         self.force = force
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"{self.path} is a file; -o takes a folder")
-        if self.last.exists() and not (resume or force):
+        if leads() and self.last.exists() and not (resume or force):
             raise UserError(
                 f"{self.path} holds a run already: --resume goes on with it, --force starts anew, "
                 "-o names another folder"
@@ -60,6 +63,8 @@ class RunFolder:
         Raises:
             UserError: it cannot be written.
         """
+        if not leads():
+            return
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             if self.force:
@@ -68,7 +73,9 @@ class RunFolder:
                     shutil.rmtree(found) if found.is_dir() else found.unlink(missing_ok=True)
             with tempfile.TemporaryFile(dir=self.path):
                 pass
-            (self.path / "recipe.toml").write_text(dump(self.recipe.table), encoding="utf-8")
+            partial = self.path / "recipe.toml.partial"  # another process may be reading it
+            partial.write_text(dump(self.recipe.table), encoding="utf-8")
+            partial.replace(self.path / "recipe.toml")
         except OSError as error:
             raise UserError(f"the run's folder {self.path} cannot be written: {error}") from None
 

@@ -1,6 +1,8 @@
 """`Training`: the LightningModule that joins a model, its objective and the options."""
 
 import math
+from collections import defaultdict
+from collections.abc import Sized
 from typing import Any
 
 import lightning
@@ -13,6 +15,7 @@ from slotaudio.model import SlotModel
 from slotaudio.separation.separator import Separator
 from slotaudio.training.muon import Muon
 from slotaudio.training.options import TrainOptions
+from slotaudio.training.processes import shard, totals
 from slotaudio.types import Batch
 
 
@@ -20,20 +23,31 @@ class TrainingDiverged(SlotaudioError):
     """A loss or a gradient is no longer a number."""
 
 
-class Training(lightning.LightningModule):
-    """Train `model` on `objective`. What is random at a step depends on the seed and the step alone."""
+_SCORES = ("loss", "si_sdr", "si_sdr_i")
 
-    def __init__(self, model: SlotModel, objective: Any, options: TrainOptions) -> None:
+
+class Training(lightning.LightningModule):
+    """Train `model` on `objective`. What is random at a step depends on the seed, the step and the process alone.
+
+    Args:
+        model, objective: what is trained; weights that the objective has are trained too.
+        options: how.
+        validation: the data set, of which several processes take a `slotaudio.training.processes.Share` each.
+    """
+
+    def __init__(self, model: SlotModel, objective: Any, options: TrainOptions, validation: Any = None) -> None:
         super().__init__()
         self.model = model
-        self.objective = objective  # its weights, if it has any, are trained too
+        self.objective = objective
         self.options = options
+        self.items = len(validation) if isinstance(validation, Sized) else None
+        self._losses: list[Tensor] = []
+        self._scores: dict[str, list[float]] = defaultdict(list)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        torch.manual_seed(1_000_003 * self.options.seed + index)
+        torch.manual_seed(1_000_003 * self.options.seed + index + 1_000_000_007 * self.global_rank)
         losses = self.objective(self.model, batch)
-        if not torch.isfinite(losses["loss"]):
-            raise TrainingDiverged(f"the loss is {losses['loss'].item()}")
+        self._losses.append(losses["loss"].detach())
         self.log("loss", losses["loss"], prog_bar=True, logger=False)
         self.log_dict({f"train/{name}": loss.detach() for name, loss in losses.items()})
         return losses["loss"]
@@ -41,21 +55,40 @@ class Training(lightning.LightningModule):
     def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
         limit = self.options.gradient_clip or math.inf
         norm = nn.utils.clip_grad_norm_(self.parameters(), limit)
-        if not torch.isfinite(norm):
-            raise TrainingDiverged(f"the gradient's norm is {norm.item()}")
+        if hasattr(norm, "full_tensor"):  # of weights that several processes share
+            norm = norm.full_tensor()
+        # looked at together, and only here: each look waits for the device. In several processes a loss that is no
+        # number makes everybody's gradient one, so that all of them stop
+        found, self._losses = torch.stack([norm.detach().float(), *(loss.float() for loss in self._losses)]), []
+        if not torch.isfinite(found).all():
+            bad = [value for value in found.tolist()[1:] if not math.isfinite(value)]
+            raise TrainingDiverged(f"the loss is {bad[0]}" if bad else f"the gradient's norm is {norm.item()}")
         self.log_dict({"train/gradient_norm": norm, "train/learning_rate": optimizer.param_groups[0]["lr"]})
 
     def validation_step(self, batch: Batch, index: int) -> Tensor | None:
-        torch.manual_seed(index)
-        self.log("validation/loss", self.objective(self.model, batch)["loss"], batch_size=1)
-        if self.model.decoder is None:
-            return None  # nothing to listen to: the loss has to do
-        estimates = Separator(self.model)(batch.mixture).sources
-        scores = score(estimates, batch.sources, batch.mixture, self.model.matcher, metrics=("si_sdr",))
-        for name in ("si_sdr", "si_sdr_i"):
-            if not torch.isnan(scores.mean(name)).any():  # silence has no ratio, a source that is alone no improvement
-                self.log(f"validation/{name}", scores.mean(name).mean(), prog_bar=name == "si_sdr_i", batch_size=1)
-        return in_order(estimates, scores.assignment)
+        item = index if self.items is None else index * self.trainer.world_size + self.global_rank
+        torch.manual_seed(item)
+        found = {"loss": self.objective(self.model, batch)["loss"]}
+        estimates = None
+        # without a decoder, or as many slots as sources (an autoencoder has one), the loss has to do
+        if self.model.decoder is not None and self.model.slots >= batch.sources.shape[1]:
+            estimates = Separator(self.model)(batch.mixture).sources
+            scores = score(estimates, batch.sources, batch.mixture, self.model.matcher, metrics=("si_sdr",))
+            found |= {name: scores.mean(name).mean() for name in ("si_sdr", "si_sdr_i")}
+            estimates = in_order(estimates, scores.assignment)
+        if self.items is None or item < self.items:
+            for name, value in found.items():
+                if name == "loss" or not torch.isnan(value):  # silence has no ratio, a lone source no improvement
+                    self._scores[name].append(float(value))
+        return estimates
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the means over the items of all processes."""
+        found = [(sum(self._scores[name]), len(self._scores[name])) for name in _SCORES]
+        self._scores.clear()
+        for name, (total, count) in zip(_SCORES, totals(self.trainer, torch.tensor(found).double()), strict=True):
+            if count:
+                self.log(f"validation/{name}", total / count, prog_bar=name == "si_sdr_i", batch_size=1)
 
     def configure_optimizers(self) -> Any:
         options = self.options
@@ -68,6 +101,15 @@ class Training(lightning.LightningModule):
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         return Batch(batch.mixture.to(device), batch.sources.to(device), batch.metadata)
+
+
+class ShardedTraining(Training):
+    """Training whose processes hold a share of the weights each."""
+
+    def configure_model(self) -> None:
+        """Spread the weights."""
+        assert self.device_mesh is not None  # the strategy made it
+        shard(self.model, self.device_mesh["data_parallel"])
 
 
 def rate_factor(step: int, options: TrainOptions) -> float:

@@ -13,10 +13,12 @@ from slotaudio.schema import fits, fitted, readable
 class TrainOptions:
     """How to train. The defaults are AudioSlots' (arXiv 2305.05591, section 4), which left clipping open."""
 
+    init: str = ""
+    """Saved model whose weights training starts from: a bundled name, a folder or a hub id; random ones if empty."""
     steps: int = 300_000
     """Optimiser steps in all; the learning rate reaches its end with them."""
     batch_size: int = 64
-    """Mixtures of one batch."""
+    """Mixtures of one batch, over all processes."""
     accumulate: int = 1
     """Batches whose gradients add up to one step."""
     learning_rate: float = 2e-4
@@ -53,12 +55,19 @@ class TrainOptions:
     threads: int = 0
     """Threads of PyTorch; 0 for its own choice."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
+    devices: int = 0
+    """Processes of each machine, one for each GPU; 0 for as many as ``torchrun`` or ``srun`` started, else one."""
+    nodes: int = 0
+    """Machines; 0 for as many as ``torchrun`` or ``srun`` started on, else one."""
+    strategy: Literal["ddp", "fsdp"] = "ddp"
+    """What several processes hold: ``"ddp"`` all weights each, ``"fsdp"`` a share each, for very large models."""
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "accumulate", "validate_every", "checkpoint_every", "log_every"):
             if getattr(self, name) < 1:
                 raise UserError(f"train.{name} = {getattr(self, name)}: at least 1 is needed")
-        for name in ("weight_decay", "warmup_steps", "gradient_clip", "max_minutes", "seed", "workers", "threads"):
+        counts = ("warmup_steps", "seed", "workers", "threads", "devices", "nodes")
+        for name in ("weight_decay", "gradient_clip", "max_minutes", *counts):
             if getattr(self, name) < 0:
                 raise UserError(f"train.{name} = {getattr(self, name)}: it cannot be negative")
         for name in ("learning_rate", "checkpoint_every_minutes"):

@@ -35,6 +35,7 @@ class Progress(lightning.Callback):
         elapsed, self._mark = now - self._mark, now
         rate = module.model.sample_rate
         seconds = batch.mixture.shape[0] * batch.mixture.shape[-1] / rate
+        seconds *= trainer.world_size
         self.heard += seconds / 3600
         self.trained += elapsed / 3600
         module.log_dict({"train/audio_per_second": seconds / max(elapsed, 1e-9), "train/hours_heard": self.heard})

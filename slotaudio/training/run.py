@@ -13,21 +13,25 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.strategies import Strategy
 from torch.utils.data import DataLoader, IterableDataset
 
 from slotaudio.data.batches import collate
 from slotaudio.data.folder import FolderMixtures
 from slotaudio.errors import DataError, SlotaudioError, UserError
+from slotaudio.matchers.checking import CostNotFinite
 from slotaudio.model import SlotModel
-from slotaudio.pretrained import save_pretrained
+from slotaudio.pretrained import load_weights, save_pretrained
 from slotaudio.recipe import Recipe
 from slotaudio.training.card import card
-from slotaudio.training.checkpoints import AtomicFiles, Checkpoints
+from slotaudio.training.checkpoints import Checkpoints
 from slotaudio.training.data import Batches
 from slotaudio.training.divergence import Divergence
 from slotaudio.training.folder import RunFolder
-from slotaudio.training.module import Training, TrainingDiverged
+from slotaudio.training.module import ShardedTraining, Training, TrainingDiverged
+from slotaudio.training.options import TrainOptions
 from slotaudio.training.pictures import Pictures
+from slotaudio.training.processes import Share, environment, layout, leads, strategy
 from slotaudio.training.progress import Progress
 from slotaudio.training.stopping import Stopping
 
@@ -39,7 +43,7 @@ class Trained:
     step: int
     """The step that it reached."""
     stopped_by: str | None
-    """``"SIGTERM"``, ``"SIGINT"``, ``"time"``, or None if all steps were done."""
+    """``"SIGTERM"``, ``"SIGINT"`` (to any process), ``"time"``, or None if all steps were done."""
     metric: str
     """What the best score is of; empty if there was no validation."""
     score: float | None
@@ -50,6 +54,9 @@ class Trained:
 
 def train(recipe: Recipe, folder: str | Path, resume: bool = False, force: bool = False) -> Trained:
     """Train a recipe; the run can be interrupted at any step and resumed exactly.
+
+    Called in every process, or only in the first, which then starts the others of its machine with its own command
+    line; each returns the same.
 
     Args:
         recipe: see `slotaudio.recipe.load_recipe`.
@@ -68,9 +75,12 @@ def train(recipe: Recipe, folder: str | Path, resume: bool = False, force: bool 
         raise UserError("train.device = 'gpu', but torch finds no GPU here; 'auto' takes one where there is one")
     if options.threads:
         torch.set_num_threads(options.threads)
+    devices, nodes = layout(options)
     place = RunFolder(folder, recipe, resume, force)
     torch.manual_seed(options.seed)
     model = recipe.model()
+    if options.init and not place.checkpoint:
+        load_weights(model, options.init)
     objective = recipe.objective(model)
     training, validation = recipe.datasets(model)
     batches = Batches(
@@ -82,6 +92,8 @@ def train(recipe: Recipe, folder: str | Path, resume: bool = False, force: bool 
         workers=options.workers,
     )
     _rehearse(model, objective, {"train": training, "validation": validation})
+    several = devices * nodes > 1 or options.strategy == "fsdp"
+    plan = strategy(options, devices * nodes, _unused(model, objective, training) if several else ())
     _warn_of_shared_speakers(training, validation)
     place.prepare()
     for change in place.changes:
@@ -90,14 +102,18 @@ def train(recipe: Recipe, folder: str | Path, resume: bool = False, force: bool 
         for stage in (model.encoder, model.bottleneck, model.decoder):  # a frontend is complex, which it cannot compile
             if isinstance(stage, torch.nn.Module):
                 stage.compile()
-    return _fit(recipe, place, Training(model, objective, options), batches, validation)
+    kind = ShardedTraining if options.strategy == "fsdp" else Training
+    return _fit(recipe, place, kind(model, objective, options, validation), batches, validation, plan)
 
 
-def _fit(recipe: Recipe, place: RunFolder, module: Training, batches: Batches, validation: Any) -> Trained:
+def _fit(
+    recipe: Recipe, place: RunFolder, module: Training, batches: Batches, validation: Any, plan: Strategy | str
+) -> Trained:
     options = recipe.train
     stopping, divergence = Stopping(options.steps, options.max_minutes), Divergence(place.path)
-    bar = sys.stdout.isatty()
-    progress = Progress(options, lines=not bar)
+    devices, nodes = layout(options)
+    bar = leads() and sys.stdout.isatty()
+    progress = Progress(options, lines=leads() and not bar)
     checkpoints = Checkpoints(place.path, options, place.extra())
     checkpoints.on_best = lambda path: _export(path, place, progress, checkpoints)
     # the order matters: what the weights are, how much was heard, whether to stop, then what to save
@@ -109,7 +125,9 @@ def _fit(recipe: Recipe, place: RunFolder, module: Training, batches: Batches, v
             _quiet()
             trainer = lightning.Trainer(
                 accelerator=options.device,
-                devices=1,
+                devices=devices,
+                num_nodes=nodes,
+                strategy=plan,
                 precision="bf16-mixed" if options.precision == "bf16" else "32-true",
                 max_steps=options.steps,
                 max_epochs=-1,
@@ -120,13 +138,16 @@ def _fit(recipe: Recipe, place: RunFolder, module: Training, batches: Batches, v
                 log_every_n_steps=options.log_every,
                 logger=_loggers(place),
                 callbacks=callbacks,
-                plugins=[AtomicFiles()],
+                plugins=[checkpoints.files, *filter(None, [environment()])],
                 enable_checkpointing=False,
                 enable_progress_bar=bar,
                 enable_model_summary=False,
                 use_distributed_sampler=False,
                 default_root_dir=place.path,
             )
+            batches.share(trainer.global_rank, trainer.world_size)
+            if isinstance(validation, Sized):
+                validation = Share(validation, trainer.global_rank, trainer.world_size)
             trainer.fit(
                 module,
                 train_dataloaders=batches,
@@ -139,17 +160,19 @@ def _fit(recipe: Recipe, place: RunFolder, module: Training, batches: Batches, v
             f"{error} at step {divergence.step}; the batch's utterances are in {divergence.report}. The checkpoints "
             "are older and sound: resume with a lower train.learning_rate, or a lower train.gradient_clip"
         ) from None
+    except CostNotFinite as error:
+        raise CostNotFinite(f"{error}. The utterances of step {divergence.step} are in {divergence.report}.") from None
     except SlotaudioError as error:
         failure = _without_worker(error)
     if failure is not None:  # raised here, where nothing holds the worker processes any more
         raise failure
     if checkpoints.failure:
         raise SlotaudioError(checkpoints.failure)
-    if checkpoints.best_score is None:
+    if checkpoints.best_score is None and trainer.is_global_zero:
         _export(place.last, place, progress, checkpoints)
     return Trained(
         trainer.global_step,
-        stopping.reason,
+        stopping.agreed,
         checkpoints.best_metric,
         checkpoints.best_score,
         checkpoints.best_step,
@@ -175,6 +198,15 @@ def _rehearse(model: SlotModel, objective: Any, datasets: Mapping[str, Any]) -> 
     model.train()
 
 
+def _unused(model: SlotModel, objective: Any, training: Any) -> list[str]:
+    """Return the names of weights that get no gradient (those of a presence head that is not taught, say)."""
+    module = Training(model, objective, TrainOptions())
+    objective(model, collate([next(iter(training))]))["loss"].backward()
+    unused = [name for name, weight in module.named_parameters() if weight.requires_grad and weight.grad is None]
+    module.zero_grad()
+    return unused
+
+
 def _warn_of_shared_speakers(training: Any, validation: Any) -> None:
     if not (isinstance(training, FolderMixtures) and isinstance(validation, FolderMixtures)):
         return
@@ -197,7 +229,8 @@ def _loggers(place: RunFolder) -> list[Any]:
 
 def _quiet() -> None:
     """Silence what Lightning tells about itself; what it warns of is taken care of here."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     for message in (
         ".*does not have many workers.*",
         ".*your dataloader is not resumable.*",
@@ -206,6 +239,9 @@ def _quiet() -> None:
         ".*GPU available but not used.*",
         ".*but have no `val_dataloader`.*",
         ".*isinstance.treespec, LeafSpec.*",
+        ".*returned a view tensor.*",  # of which nothing is changed in place
+        ".*sync_dist=True.*",  # `Training` adds up over processes what it logs of a validation
+        ".*is an experimental feature.*",
     ):
         warnings.filterwarnings("ignore", message=message)
 
@@ -218,7 +254,7 @@ def _export(checkpoint: Path, place: RunFolder, progress: Progress, checkpoints:
     model.load_state_dict({name.removeprefix("model."): value for name, value in weights.items()})
     about = card(
         place.recipe,
-        command=shlex.join(["slotaudio", *sys.argv[1:]]),
+        command=shlex.join([*_program(), *sys.argv[1:]]),
         step=content["global_step"],
         heard=progress.heard,
         trained=progress.trained,
@@ -226,3 +262,9 @@ def _export(checkpoint: Path, place: RunFolder, progress: Progress, checkpoints:
         score=checkpoints.best_score,
     )
     save_pretrained(model, place.model, card=about)
+
+
+def _program() -> list[str]:
+    """Return how the program at hand was called: the command line, or somebody's script."""
+    script = Path(sys.argv[0])
+    return ["python", sys.argv[0]] if script.suffix == ".py" and script.name != "__main__.py" else ["slotaudio"]

@@ -9,7 +9,9 @@ from typing import Any
 import lightning
 
 from slotaudio.errors import SlotaudioError
+from slotaudio.training.processes import agreed, due
 
+_REASONS = (None, "time", "SIGTERM", "SIGINT")
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -22,6 +24,8 @@ class StoppedAtOnce(SlotaudioError):
 class Stopping(lightning.Callback):
     """End training after the step at hand, so that its checkpoint is exact.
 
+    Of several processes, all end after the same step, whichever of them was told to.
+
     Args:
         steps: of the whole run; after the last, whatever its number, comes a validation.
         minutes: wall time of this session; 0 for no limit.
@@ -31,7 +35,9 @@ class Stopping(lightning.Callback):
         self.steps = steps
         self.minutes = minutes
         self.reason: str | None = None
-        """``"SIGTERM"``, ``"SIGINT"`` or ``"time"``; None for a run that nobody stopped."""
+        """``"SIGTERM"``, ``"SIGINT"`` or ``"time"``; None for a process that nobody stopped."""
+        self.agreed: str | None = None
+        """The reason of whichever process has one."""
         self._previous: dict[signal.Signals, Any] = {}
 
     def setup(self, trainer: lightning.Trainer, module: lightning.LightningModule, stage: str) -> None:
@@ -46,9 +52,11 @@ class Stopping(lightning.Callback):
     def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
         if self.minutes and time.monotonic() - self._started > 60 * self.minutes:
             self.reason = self.reason or "time"
-        if self.reason is not None:
+        if due(trainer):
+            self.agreed = _REASONS[agreed(trainer, _REASONS.index(self.reason))]
+        if self.agreed is not None:
             trainer.limit_val_batches = 0  # whoever stops a run does not want to wait for a validation
-        trainer.should_stop = self.reason is not None or trainer.global_step >= self.steps
+        trainer.should_stop = self.agreed is not None or trainer.global_step >= self.steps
 
     def teardown(self, trainer: lightning.Trainer, module: lightning.LightningModule, stage: str) -> None:
         if threading.current_thread() is threading.main_thread():
