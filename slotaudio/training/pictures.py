@@ -29,8 +29,9 @@ from slotaudio.types import Batch
 class Pictures(lightning.Callback):
     """Log pictures and audio of one validation mixture, its sources and their estimates, when the model is validated.
 
-    Validations that follow the last pictures within `pause` seconds get none: drawing takes a second. The pictures are those of `slotaudio.plotting`: attention and estimates, who is heard when, how the slots go through
-    time, and the SI-SDR of every slot against every source with the assignment.
+    Validations that follow the last pictures within `pause` seconds get none: drawing takes a second. The pictures
+    are those of `slotaudio.plotting`: attention and estimates, who is heard when, how the slots go through time, and
+    the SI-SDR of every slot against every source with the assignment.
     """
 
     def __init__(self, pause: float = 20.0) -> None:
