@@ -53,6 +53,7 @@ def slotaudio_objectives() -> Mapping[str, str]:
     return {
         "local": "slotaudio.objectives.local:Local",
         "mixit": "slotaudio.objectives.mixit:MixIT",
+        "remix": "slotaudio.objectives.remix:Remix",
         "supervised": "slotaudio.objectives.supervised:Supervised",
         "autoencoder": "slotaudio.objectives.autoencoder:Autoencoder",
     }

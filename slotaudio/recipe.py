@@ -73,10 +73,11 @@ class Recipe:
         return compose(**stages, **{key: _unless_none(value) for key, value in self.table["model"].items()})
 
     def objective(self, model: "SlotModel") -> Any:
-        """Build the objective; it is offered the model's sizes."""
+        """Build the objective; it is offered the model and its sizes."""
         return build(
             "objective",
             self.table["objective"],
+            model=model,
             slots=model.slots,
             sample_rate=model.sample_rate,
             in_dim=model.encoder.out_dim,

@@ -51,6 +51,12 @@ class ObjectiveConformance(ComponentConformance):
     draws: ClassVar[bool] = False
     perfect: ClassVar[Literal["sources", "mixture"] | None] = "sources"
 
+    def offered(self) -> dict[str, Any]:
+        """What a recipe would offer: the model and its sizes."""
+        model = self.composed()
+        sizes = {"slots": model.slots, "sample_rate": model.sample_rate, "in_dim": model.encoder.out_dim}
+        return {"model": model, **sizes, "slot_dim": getattr(model.bottleneck, "slot_dim", None)}
+
     def batch(self, seed: int, items: int = 2) -> Batch:
         """Return random sources and their mixture."""
         sources = wave(seed, items, self.sources, 1, self.samples) / self.sources
@@ -87,6 +93,8 @@ class ObjectiveConformance(ComponentConformance):
             parts["objective"] = objective
         for part, module in parts.items():
             for name, parameter in module.named_parameters():
+                if not parameter.requires_grad:
+                    continue
                 self.require(parameter.grad is not None, f"gives {part}.{name} no gradient")
                 finite = bool(parameter.grad.isfinite().all())
                 self.require(finite, f"gives {part}.{name} a gradient that is not finite")

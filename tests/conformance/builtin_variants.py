@@ -98,6 +98,8 @@ VARIANTS = {
     ("matcher", "exhaustive"): {"": {}},
     ("matcher", "fixed"): {"": {"optimal": False, "labelled": True}},
     ("objective", "autoencoder"): {"": {"perfect": "mixture"}},
+    ("objective", "mixit"): {"": {"mean_over_items": False, "perfect": None}},
+    ("objective", "remix"): {"": {"mean_over_items": False, "perfect": None}},
     ("dataset", "synthetic"): {"": {"options": {"seconds": 0.5, "size": 4}}},
     ("dataset", "folder"): {"": {"options": {"seconds": 0.5, "size": 4}, "prepare": one_folder_per_speaker}},
     ("dataset", "librimix"): {
