@@ -1,4 +1,4 @@
-"""Slot collapse: how often two slots take the loudest source of a window while another source has none."""
+"""Slot collapse: how often two slots take the loudest source of a window, and how alike slots are inside."""
 
 from dataclasses import dataclass
 
@@ -60,6 +60,39 @@ def collapse(
     on_the_loudest = ((taken == loudest.indices) & active).sum(dim=1)
     counted = heard.sum(dim=1) >= 2
     return Collapse(int(counted.sum()), int((counted & (on_the_loudest >= 2)).sum()))
+
+
+def attention_overlap(
+    attention: Float[Tensor, "batch steps slots tokens"],
+) -> Float[Tensor, "batch steps"]:
+    """Return how much of their attention two slots spend on the same tokens: 0 for none, 1 for all of it.
+
+    Each slot's attention is first made to sum to one over the tokens, whatever axis the bottleneck's softmax was over;
+    the overlap of two slots is the sum of the lesser of the two shares. The mean over all pairs of slots is returned.
+
+    Raises:
+        UserError: less than two slots.
+    """
+    spread = attention / attention.sum(dim=-1, keepdim=True).clamp_min(torch.finfo(attention.dtype).tiny)
+    return _mean_of_pairs(torch.minimum(spread[:, :, :, None], spread[:, :, None]).sum(-1))
+
+
+def slot_similarity(vectors: Float[Tensor, "batch steps slots dim"]) -> Float[Tensor, "batch steps"]:
+    """Return the cosine of two slots' vectors, 1 for the same direction; the mean over all pairs of slots.
+
+    Raises:
+        UserError: less than two slots.
+    """
+    unit = torch.nn.functional.normalize(vectors, dim=-1)
+    return _mean_of_pairs(unit @ unit.mT)
+
+
+def _mean_of_pairs(values: Float[Tensor, "batch steps slots slots"]) -> Float[Tensor, "batch steps"]:
+    slots = values.shape[-1]
+    if slots < 2:
+        raise UserError(f"collapse: {slots} slot cannot be compared with another")
+    first, second = torch.triu_indices(slots, slots, offset=1)
+    return values[..., first, second].mean(dim=-1)
 
 
 def _audible(

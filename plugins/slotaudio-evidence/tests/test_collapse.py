@@ -5,7 +5,7 @@ import torch
 
 from slotaudio import Spec, UserError, compose
 from slotaudio.cli import main
-from slotaudio_evidence.collapse import Collapse, collapse
+from slotaudio_evidence.collapse import Collapse, attention_overlap, collapse, slot_similarity
 
 
 @pytest.fixture
@@ -63,6 +63,22 @@ def test_what_does_not_belong_together_is_refused(sources):
         collapse(sources[..., :-1], sources)
 
 
+def test_slots_that_look_at_the_same_tokens_overlap():
+    looks = torch.tensor([[[[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 3.0, 3.0], [0.0, 1.0, 1.0, 0.0]]]])
+    assert attention_overlap(looks[:, :, :2]).item() == 0
+    assert attention_overlap(looks[:, :, [0, 0]]).item() == 1
+    assert attention_overlap(looks).item() == pytest.approx(1 / 3)  # 0, 1/2 and 1/2
+    # a softmax over slots gives each slot another sum
+    assert attention_overlap(looks * torch.tensor([1.0, 5.0, 0.1])[:, None]).item() == pytest.approx(1 / 3)
+
+
+def test_slots_of_one_direction_are_alike():
+    vectors = torch.tensor([[[[1.0, 0.0], [0.0, 2.0]], [[1.0, 1.0], [3.0, 3.0]]]])
+    torch.testing.assert_close(slot_similarity(vectors), torch.tensor([[0.0, 1.0]]))
+    with pytest.raises(UserError, match="1 slot"):
+        slot_similarity(vectors[:, :, :1])
+
+
 def test_the_command_measures_a_saved_model(tmp_path, capsys):
     torch.manual_seed(0)
     model = compose(
@@ -79,3 +95,5 @@ def test_the_command_measures_a_saved_model(tmp_path, capsys):
     assert "windows" in printed
     share = float(printed.split(": ")[1].split("%")[0])
     assert 50 <= share <= 100
+    assert 0 <= float(printed.split("overlap ")[1].split(",")[0]) <= 1
+    assert -1 <= float(printed.split("slots ")[-1]) <= 1

@@ -1,0 +1,203 @@
+"""Which bottleneck separates best on one budget, and which collapses?
+
+    python benchmarks/bottlenecks.py --train path/to/speech/train --dev path/to/speech/dev
+
+Trains one small AudioSlots with four bottlenecks (the transformer, Slot Attention, Slot Attention carried over from
+window to window, evidence-depleting slot attention) on the same seeded mixtures for the same number of steps, several
+seeds each, and measures them on speakers that none of them heard. Finished runs are lines of OUTPUT/runs.jsonl and
+are not done again. Prints tables and draws OUTPUT/bottlenecks.png at the end; bottlenecks_report.py does so any time.
+Needs slotaudio-evidence (pip install -e plugins/slotaudio-evidence).
+"""
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from bottlenecks_report import curves, read, tables
+
+from slotaudio import SlotModel, Spec, build, compose
+from slotaudio.data.batches import collate
+from slotaudio.evaluation.long import evaluate_long
+from slotaudio.evaluation.results import evaluate, summarise
+from slotaudio.evaluation.rows import model_rows
+from slotaudio.metrics import score
+from slotaudio.objectives.views import cut
+from slotaudio.plotting import save
+from slotaudio.training.data import Batches
+from slotaudio_evidence.collapse import Collapse, attention_overlap, collapse, slot_similarity
+
+RATE = 8000
+CORRECTOR = {"slot_dim": 128, "iterations": 3}
+BOTTLENECKS = {
+    "transformer": Spec("transformer", slot_dim=128, layers=4, heads=4, qkv_dim=128, mlp_dim=256),
+    "slot_attention": Spec("slot_attention", **CORRECTOR),
+    "carry_over": Spec("carry_over", bottleneck={"name": "slot_attention", **CORRECTOR}),
+    "evidence": Spec("evidence", **CORRECTOR),
+}
+WITHIN, THROUGH = ("reference", "blind"), ("blind", "adjacent-given")
+
+
+def main() -> None:
+    """Do the runs that are missing, then report all that are there."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--train", type=Path, required=True, help="folder of speaker/utterance.flac")
+    parser.add_argument("--dev", type=Path, required=True, help="the same, of other speakers")
+    parser.add_argument("--speakers", nargs="+", default=["librispeech-*"], help="wildcards of training speakers")
+    parser.add_argument("--bottlenecks", nargs="+", default=list(BOTTLENECKS), choices=BOTTLENECKS)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--clips", type=int, default=4, help="of 2 s, four windows each, in a batch")
+    parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--output", type=Path, default=Path("runs/bottlenecks"))
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    options.output.mkdir(parents=True, exist_ok=True)
+    path = options.output / "runs.jsonl"
+    wanted = {(name, seed, options.steps): (name, seed) for seed in options.seeds for name in options.bottlenecks}
+    missing = [run for key, run in wanted.items() if key not in {identity(done) for done in read(path)}]
+    voices: dict[str, Any] = {"rate": RATE, "resample": True, "cache": True}
+    if missing:
+        training = build(
+            "dataset",
+            Spec("folder", path=options.train, speakers=options.speakers, seconds=2.0, size=32000, **voices),
+        )
+        dev = build("dataset", Spec("folder", path=options.dev, seconds=4.0, size=24, fixed=True, seed=1, **voices))
+        talks = build(
+            "dataset",
+            Spec("conversations", path=options.dev, seconds=20.0, overlap=0.9, pauses=0.0, size=3, seed=1, **voices),
+        )
+    for number, (name, seed) in enumerate(missing, start=1):
+        print(f"{number} of {len(missing)}: {name}, seed {seed}", flush=True)
+        run = trained(name, seed, training, dev, options)
+        model = run.pop("model")
+        run |= measured(model, dev, talks)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(run) + "\n")
+        print({key: value for key, value in run.items() if key != "curve"}, flush=True)
+    runs = [run for run in read(path) if identity(run) in wanted]
+    print(tables(runs))
+    save(curves(runs), options.output / "bottlenecks.png", force=True)
+
+
+def identity(run: dict[str, Any]) -> tuple[str, int, int]:
+    """Return what tells runs apart."""
+    return run["bottleneck"], run["seed"], run["steps"]
+
+
+def small(bottleneck: str) -> SlotModel:
+    """Return AudioSlots at a size that two CPU cores can train, with one of the bottlenecks."""
+    return compose(
+        slots=2,
+        window=0.5,
+        mask=Spec("wiener", exponent=1.0),  # softer than the paper's: better while estimates are uncertain
+        frontend=Spec("stft", sample_rate=RATE, window=256, hop=125, framing="centred"),
+        encoder=Spec("resnet", depth=10, width=16),
+        bottleneck=BOTTLENECKS[bottleneck],
+        decoder=Spec("spatial_broadcast", hidden=128, layers=3, waves=[6, 4], patch=[4, 4]),
+        matcher="exhaustive",
+    )
+
+
+def trained(name: str, seed: int, training: Any, dev: Any, options: argparse.Namespace) -> dict[str, Any]:
+    """Train one model; the data depend on the seed and the step alone, whatever the bottleneck."""
+    torch.manual_seed(seed)
+    model, objective = small(name), build("objective", "supervised")
+    training.seed = seed
+    batches = iter(Batches(training, options.clips, start=0, stop=options.steps, seed=seed))
+    optimizer = torch.optim.Adam(model.parameters(), options.rate)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(step, options.steps))
+    watched = collate([dev[index] for index in range(8)])
+    curve, losses, seconds = [], [], 0.0
+    every = max(1, options.steps // 10)
+    for step in range(1, options.steps + 1):
+        batch = next(batches)
+        began = time.process_time()
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = objective(model.train(), batch)["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 0.05)
+        optimizer.step()
+        schedule.step()
+        seconds += time.process_time() - began
+        losses.append(loss.item())
+        if step % every == 0 or step == 1:
+            curve.append({"step": step, "seconds": round(seconds, 1), "loss": sum(losses) / len(losses)})
+            curve[-1] |= diagnosed(model.eval(), watched)
+            losses = []
+            print({key: round(value, 4) for key, value in curve[-1].items()}, flush=True)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return {
+        "bottleneck": name,
+        "seed": seed,
+        "steps": options.steps,
+        "windows": options.steps * options.clips * 4,
+        "seconds": seconds,
+        "parameters": parameters,
+        "curve": curve,
+        "model": model.eval(),
+    }
+
+
+def rate_factor(step: int, steps: int) -> float:
+    """Warm up over the first sixteenth, then follow half a cosine down to zero."""
+    warm = max(1, steps // 16)
+    return (step + 1) / warm if step < warm else 0.5 * (1 + math.cos(math.pi * (step - warm) / (steps - warm)))
+
+
+@torch.no_grad()
+def diagnosed(model: SlotModel, batch: Any) -> dict[str, float]:
+    """Look into the slots of every window; SI-SDRi, in the order of the sources, where both are within 15 dB."""
+    mixture = cut(batch.mixture[:, None], model.window_samples)[:, :, 0]
+    sources = cut(batch.sources, model.window_samples).flatten(0, 1)
+    prediction = model(mixture)
+    estimates = model.sources(prediction, len(mixture)).flatten(0, 1)
+    assert prediction.slots.attention is not None
+    gain = score(estimates, sources, mixture.flatten(0, 1), metrics=("si_sdr",)).mean("si_sdr_i")
+    energy = sources.square().sum(dim=(2, 3))
+    both = energy.amin(dim=1) > 0.03 * energy.amax(dim=1)  # within 15 dB
+    return {
+        "window_si_sdri": gain[both].mean().item(),
+        "collapsed": collapse(estimates, sources).share,
+        "overlap": attention_overlap(prediction.slots.attention).mean().item(),
+        "similarity": slot_similarity(prediction.slots.vectors).mean().item(),
+    }
+
+
+def measured(model: SlotModel, dev: Any, talks: Any) -> dict[str, float]:
+    """Measure a trained model on mixtures and, one assignment for each whole recording, on conversations."""
+    found: dict[str, float] = {}
+    results = list(evaluate(model_rows(model, joinings=WITHIN), [dev[i] for i in range(len(dev))], RATE, ("si_sdr",)))
+    for (joining,), means in summarise(results, ["joining"]).items():
+        found[f"si_sdri {joining}"] = means["si_sdr_i"].mean
+    results = list(evaluate_long(model_rows(model, joinings=THROUGH), talks))
+    for (joining,), means in summarise(results, ["joining"]).items():
+        for value in ("si_sdri", "right_windows", "right_joins", "swaps_per_minute"):
+            found[f"talk {value} {joining}"] = means[value].mean
+    total = Collapse(0, 0)
+    inside = []
+    for chunk in chunks(dev, 10):
+        batch = collate(chunk)
+        mixture = cut(batch.mixture[:, None], model.window_samples)[:, :, 0]
+        with torch.no_grad():
+            estimates = model.sources(model(mixture), len(mixture)).flatten(0, 1)
+        total += collapse(estimates, cut(batch.sources, model.window_samples).flatten(0, 1))
+        inside.append(diagnosed(model, batch))
+    means = {key: sum(part[key] for part in inside) / len(inside) for key in inside[0]}
+    return {**found, **means, "collapsed": total.share, "collapse windows": float(total.windows)}
+
+
+def chunks(dataset: Any, size: int) -> Iterator[list[Any]]:
+    """Yield the items of a data set, `size` at a time."""
+    for start in range(0, len(dataset), size):
+        yield [dataset[index] for index in range(start, min(start + size, len(dataset)))]
+
+
+if __name__ == "__main__":
+    main()
