@@ -1,6 +1,7 @@
 """How many sources there are, and which outputs hold them: more slots than sources is normal."""
 
 import re
+from array import array
 from collections.abc import Callable, Sequence
 
 import torch
@@ -43,17 +44,17 @@ class PresenceMeter:
         self.hop = hop
         self.observer = observer
         self._batch = 1
-        self._taught: list[Float[Tensor, "batch slots"]] = []
-        self._levels: list[Float[Tensor, "batch slots"]] = []
+        self._taught = False
+        self._values = array("f")  # of all windows on end, four bytes each
 
     def update(self, seen: Observation) -> None:
         """Take the next window; pass this as the `observer` of a separation."""
         self._batch = len(seen.order)
+        self._taught = seen.slots.presence is not None
         if seen.slots.presence is not None:
-            self._taught.append(seen.slots.presence.float().sigmoid().mean(dim=1).cpu())
+            self._values.extend(seen.slots.presence.float().sigmoid().mean(dim=1).flatten().tolist())
         elif seen.level is not None:
-            power = 10 ** (seen.level.double().cpu() / 10)
-            self._levels.append(power.mean(dim=1).float())
+            self._values.extend((10 ** (seen.level / 10)).mean(dim=1).flatten().tolist())
         if self.observer is not None:
             self.observer(seen)
 
@@ -63,9 +64,11 @@ class PresenceMeter:
         Raises:
             UserError: nothing was observed.
         """
-        if not self._taught and not self._levels:
+        if not self._values:
             raise UserError("presence: no window was observed")
-        windows = torch.stack(self._taught) if self._taught else _by_energy(torch.stack(self._levels))
+        windows = torch.tensor(self._values).view(-1, self._batch, self.slots)
+        if not self._taught:
+            windows = _by_energy(windows)
         surest = max(_SUREST_SECONDS / self.hop, _SUREST_SHARE * len(windows))
         return windows.topk(min(len(windows), max(1, round(surest))), dim=0).values.mean(dim=0)
 
