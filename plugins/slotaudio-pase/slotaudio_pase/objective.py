@@ -58,6 +58,7 @@ class PaseWorkers(nn.Module):
         spc_gap: seconds from the anchor to the nearest frame of either sequence, least and largest. The authors'
             code has 0.16, just beyond the encoder's reach, and no upper limit but the chunk; descriptions of the
             paper differ, and mention up to 0.5.
+        spc_anchors: anchors of one chunk, of which SPC learns; the authors' code has 1, more learn faster.
         deltas: add first and second differences to the targets, but not to the wave (PASE+).
         context: frames of a target that are predicted from each token; 7 in PASE+.
         fit_frames: frames on which the targets' means and deviations are fitted when training starts.
@@ -81,6 +82,7 @@ class PaseWorkers(nn.Module):
         hidden: int = 256,
         spc_frames: int = 5,
         spc_gap: tuple[float, float] = (0.16, 1.0),
+        spc_anchors: int = 1,
         deltas: bool = False,
         context: int = 1,
         fit_frames: int = 200_000,
@@ -89,6 +91,8 @@ class PaseWorkers(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        if spc_anchors < 1:
+            raise UserError(f"pase: spc_anchors = {spc_anchors}; spc needs at least 1")
         pairs = {"lim": 2 * in_dim, "gim": 2 * in_dim, "spc": (1 + spc_frames) * in_dim}
         unknown = [worker for worker in workers if worker not in TARGETS and worker not in pairs]
         if unknown or not workers:
@@ -98,7 +102,7 @@ class PaseWorkers(nn.Module):
         self.workers, self.swaps, self.seed = tuple(workers), swaps, seed
         self.contamination = None if contamination is None else contaminated(contamination, sample_rate)
         self.frames = round(chunk * sample_rate) // HOP
-        self.spc_frames = spc_frames
+        self.spc_frames, self.spc_anchors = spc_frames, spc_anchors
         nearest, farthest = (round(seconds * sample_rate / HOP) for seconds in spc_gap)
         # both sequences must fit around one anchor
         self.spc_gap = (nearest, min(farthest, (self.frames + 1) // 2 - spc_frames))
@@ -183,12 +187,12 @@ class PaseWorkers(nn.Module):
         first, second = (sources[..., start : start + length] for start in starts)
         return first, second
 
-    def _order(self, generator: torch.Generator | None) -> tuple[int, int]:
-        """Draw SPC's gap, and an anchor that leaves room for both sequences."""
+    def _order(self, generator: torch.Generator | None) -> tuple[list[int], int]:
+        """Draw SPC's gap, and anchors that leave room for both sequences."""
         gap = int(torch.randint(self.spc_gap[0], self.spc_gap[1] + 1, (1,), generator=generator))
         earliest = gap + self.spc_frames - 1
         latest = self.frames - gap - self.spc_frames
-        return int(torch.randint(earliest, latest + 1, (1,), generator=generator)), gap
+        return torch.randint(earliest, latest + 1, (self.spc_anchors,), generator=generator).tolist(), gap
 
     def _encode(self, model: Any, waves: Float[Tensor, "rows channels time"]) -> Float[Tensor, "rows dim frames"]:
         tokens = model.encode(waves).tokens

@@ -1,5 +1,6 @@
 """The workers: small networks that read the encoder's tokens and answer one question each."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -138,16 +139,16 @@ def global_pairs(
 
 
 def order_pairs(
-    tokens: Float[Tensor, "batch dim frames"], anchor: int, gap: int, length: int
-) -> tuple[Float[Tensor, "batch sequence 1"], Float[Tensor, "batch sequence 1"]]:
-    """Return SPC's pairs: the anchor frame with `length` frames that follow, and with as many that precede it.
+    tokens: Float[Tensor, "batch dim frames"], anchors: Sequence[int], gap: int, length: int
+) -> tuple[Float[Tensor, "batch sequence anchors"], Float[Tensor, "batch sequence anchors"]]:
+    """Return SPC's pairs: each anchor frame with `length` frames that follow, and with as many that precede it.
 
     The nearest of either lies `gap` frames away; each sequence is in order of time.
     """
-    here = tokens[..., anchor]
-    future = tokens[..., anchor + gap : anchor + gap + length]
-    past = tokens[..., anchor - gap - length + 1 : anchor - gap + 1]
-    follows, precedes = (
-        torch.cat([here, rearrange(part, "batch dim frames -> batch (frames dim)")], dim=1) for part in (future, past)
-    )
-    return follows[..., None], precedes[..., None]
+
+    def beside(anchor: int, first: int) -> Float[Tensor, "batch sequence"]:
+        sequence = tokens[..., anchor + first : anchor + first + length]
+        return torch.cat([tokens[..., anchor], rearrange(sequence, "batch dim frames -> batch (frames dim)")], dim=1)
+
+    follows = torch.stack([beside(anchor, gap) for anchor in anchors], dim=-1)
+    return follows, torch.stack([beside(anchor, 1 - gap - length) for anchor in anchors], dim=-1)

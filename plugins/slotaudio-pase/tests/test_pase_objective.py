@@ -71,7 +71,7 @@ def test_chunks_are_drawn_in_training_and_fixed_in_evaluation():
 
 def test_gaps_of_spc_stay_within_their_limits():
     objective = workers("spc", chunk=1.0, spc_gap=(0.16, 0.3))
-    drawn = [objective._order(None) for _ in range(300)]
+    drawn = [(anchors[0], gap) for anchors, gap in (objective._order(None) for _ in range(300))]
     gaps = {gap for _, gap in drawn}
     assert gaps == set(range(16, 31))
     assert all(anchor - gap - 4 >= 0 and anchor + gap + 5 <= 100 for anchor, gap in drawn)
@@ -123,6 +123,7 @@ def test_the_statistics_are_saved_with_the_objective():
         ({"workers": ()}, "no worker given"),
         ({"workers": ("spc",), "chunk": 0.3}, "spc can leave gaps of 1 to 10 frames"),
         ({"workers": ("spc",), "spc_gap": (0.3, 0.2)}, "asks for at least 30"),
+        ({"workers": ("spc",), "spc_anchors": 0}, "needs at least 1"),
     ],
 )
 def test_impossible_options_are_refused(options, message):

@@ -178,6 +178,7 @@ def test_local_and_global_pairs():
 @pytest.mark.parametrize(("anchor", "gap"), [(20, 16), (25, 1), (49, 45)])
 def test_order_pairs_keep_their_distance(anchor, gap):
     tokens = torch.arange(100.0).expand(2, 1, 100)
-    follows, precedes = order_pairs(tokens, anchor, gap, length=5)
-    assert follows[0, :, 0].tolist() == [anchor, *range(anchor + gap, anchor + gap + 5)]
-    assert precedes[0, :, 0].tolist() == [anchor, *range(anchor - gap - 4, anchor - gap + 1)]
+    follows, precedes = order_pairs(tokens, [50, anchor], gap, length=5)
+    assert follows.shape == precedes.shape == (2, 6, 2)
+    assert follows[0, :, 1].tolist() == [anchor, *range(anchor + gap, anchor + gap + 5)]
+    assert precedes[0, :, 1].tolist() == [anchor, *range(anchor - gap - 4, anchor - gap + 1)]
