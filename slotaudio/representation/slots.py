@@ -66,29 +66,53 @@ def slots_over_time(
     Raises:
         UserError: see `slotaudio.separation.intake.channel_map`.
     """
-    seen: deque[Observation] = deque()
-    stream = separator.open(sample_rate, observer=seen.append)
-    window = separator.framing.window / separator.sample_rate
-    margin = (separator.framing.window - separator.framing.hop) / separator.sample_rate / 2
-    begin, fit = -np.inf, None
+    steps, fit = Steps(separator, attention), None
+    stream = separator.open(sample_rate, observer=steps.observe)
     for block in blocks:
         fit = fit or channel_map(block.shape[0], separator.model.frontend.channels, name)
         stream.push(fit(block[None]))
-        # what the next window hears better is cut off; where the recording ends is not yet known
-        while len(seen) > 1 and (end := seen[1].start + margin) <= stream.received / sample_rate:
-            yield _steps(seen.popleft(), window, begin, end, attention)
-            begin = end
-    if not stream.received:
-        return
-    stream.finish()
-    duration = stream.received / sample_rate
-    while seen:
-        last = seen.popleft()
-        end = min(duration, seen[0].start + margin) if seen else duration
-        if begin == -np.inf and not seen and last.slots.vectors.shape[1] == 1:
-            end = np.inf  # the only set of a recording so short that the window's middle is beyond its end
-        yield _steps(last, window, begin, end, attention)
-        begin = end
+        yield from steps.finished(stream.received / sample_rate)
+    if stream.received:
+        stream.finish()
+        yield from steps.finished(stream.received / sample_rate, last=True)
+
+
+class Steps:
+    """Take what a stream lets observe, and give each time once: of windows that overlap, what the nearer one saw.
+
+    Args:
+        separator: that the stream is of.
+        attention: keep where the slots looked.
+    """
+
+    def __init__(self, separator: "Separator", attention: bool = False) -> None:
+        framing, rate = separator.framing, separator.sample_rate
+        self.attention = attention
+        self._window = framing.window / rate
+        self._margin = (framing.window - framing.hop) / rate / 2
+        self._seen: deque[Observation] = deque()
+        self._begin = -np.inf
+
+    def observe(self, seen: "Observation") -> None:
+        """Take the next window: the `observer` of the stream."""
+        self._seen.append(seen)
+
+    def finished(self, seconds: float, last: bool = False) -> Iterator[Embedding]:
+        """Yield what is certain when the recording is so many seconds long by now, or at `last` over."""
+        seen = self._seen
+        # what the next window hears better is cut off
+        while len(seen) > 1 and (end := seen[1].start + self._margin) <= seconds:
+            yield self._next(end)
+        while last and seen:
+            end = min(seconds, seen[1].start + self._margin) if len(seen) > 1 else seconds
+            if self._begin == -np.inf and len(seen) == 1 and seen[0].slots.vectors.shape[1] == 1:
+                end = np.inf  # the only set of a recording so short that the window's middle is beyond its end
+            yield self._next(end)
+
+    def _next(self, end: float) -> Embedding:
+        found = _steps(self._seen.popleft(), self._window, self._begin, end, self.attention)
+        self._begin = end
+        return found
 
 
 def _steps(seen: "Observation", window: float, begin: float, end: float, attention: bool) -> Embedding:

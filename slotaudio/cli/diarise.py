@@ -1,0 +1,150 @@
+"""`slotaudio diarise`: who speaks when, as RTTM."""
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from slotaudio.cli.reporting import progress_bar, report, waiting
+from slotaudio.errors import UserError
+
+if TYPE_CHECKING:
+    from slotaudio.rttm import Turn
+    from slotaudio.separation.separator import Separator
+
+
+def diarise(
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(metavar="IN...", help="Recordings: WAV, FLAC, OGG or MP3 of any length, rate and level."),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for NAME.rttm; made if missing.")
+    ],
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="Bundled name, folder, or organisation/name on the Hugging Face hub.")
+    ] = "default",
+    speakers: Annotated[
+        str, typer.Option(help="How many speak: a number, the least and the most as in 2-3, or 'unknown'.")
+    ] = "unknown",
+    reference: Annotated[
+        Path | None,
+        typer.Option(metavar="RTTM", help="True turns of one recording: also print the diarisation error rate."),
+    ] = None,
+    collar: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Around true beginnings and ends, not counted as errors.")
+    ] = 0.25,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="What counts as a turn: gap=1.0 (seconds of silence within), least=0.5."
+        ),
+    ] = None,
+    joining: Annotated[str, typer.Option(help="As for `slotaudio separate`.")] = "auto",
+    device: Annotated[str | None, typer.Option(help="Where to compute, such as 'cpu' or 'cuda'.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads to compute with; torch decides by default.")] = None,
+    force: Annotated[bool, typer.Option("--force", "-f", help="Replace existing outputs.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no list of what was written.")] = False,
+) -> None:
+    """Write who speaks when in recordings, as RTTM.
+
+    A recording NAME.mp3 becomes DIR/NAME.rttm. Its speakers are the outputs of `slotaudio separate`, by the same
+    names: slot1, slot2, ... Where the model was taught presence, its probabilities decide; otherwise the levels
+    of the outputs.
+
+    A recording that fails leaves no output, and the others go on; the exit code is then 2.
+    """
+    if reference is not None and len(inputs) > 1:
+        raise UserError("--reference holds the true turns of one recording: give one at a time")
+    with waiting("loading the model", quiet):
+        from slotaudio.diarisation import TurnRule
+        from slotaudio.rttm import read_rttm
+        from slotaudio.separation.separator import Separator
+
+        rule = _rule(TurnRule, set_ or ())
+        true = None if reference is None else read_rttm(reference)
+        separator = Separator.from_pretrained(model, joining=joining, sources=speakers, device=device, threads=threads)
+    codes = {0}
+    for path in dict.fromkeys(inputs):
+        try:
+            target = _prepared(path, output, force)
+            with progress_bar(path.name, quiet) as advance:
+                turns = _diarise(separator, path, rule, advance)
+            _write(target, turns)
+            if not turns:
+                warnings.warn(f"nobody speaks in {path}: {target} is empty", UserWarning, stacklevel=1)
+            if not quiet:
+                names = {turn.speaker for turn in turns}
+                print(f"{target}: {len(turns)} turns of {len(names)} speakers", flush=True)
+            if true is not None:
+                print(_compared(true, turns, collar), flush=True)
+        except Exception as error:  # whatever became of this one, the others go on
+            codes.add(report(error))
+    raise typer.Exit(1 if 1 in codes else max(codes))
+
+
+def _rule(kind: Any, assignments: "list[str] | tuple[str, ...]") -> Any:
+    """Build the rule from KEY=VALUE.
+
+    Raises:
+        UserError: no such key, or a value that is no number.
+    """
+    from slotaudio.toml import set_value
+
+    table: dict[str, Any] = {}
+    for assignment in assignments:
+        set_value(table, assignment)
+    for key, value in table.items():
+        if key not in kind.__dataclass_fields__ or isinstance(value, bool) or not isinstance(value, (int, float)):
+            known = ", ".join(f"{name}={field.default}" for name, field in kind.__dataclass_fields__.items())
+            raise UserError(f"--set {key}={value}: give numbers for any of {known}")
+    return kind(**{key: float(value) for key, value in table.items()})
+
+
+def _prepared(path: Path, folder: Path, force: bool) -> Path:
+    target = folder / f"{path.stem}.rttm"
+    if target.exists() and not force:
+        raise UserError(f"{target} exists already; --force replaces it")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"the folder {folder} cannot be made: {error.strerror}") from None
+    return target
+
+
+def _diarise(separator: "Separator", path: Path, rule: Any, advance: Any) -> "list[Turn]":
+    from slotaudio import audio
+    from slotaudio.diarisation import diarise as run
+
+    info = audio.info(path)
+
+    def progress(seconds: float) -> None:
+        if advance is not None and info.frames:
+            advance(min(1.0, seconds * info.sample_rate / info.frames))
+
+    return run(separator, path, rule=rule, recording=path.stem, progress=progress)
+
+
+def _write(target: Path, turns: "list[Turn]") -> None:
+    import os
+
+    from slotaudio.rttm import write_rttm
+
+    partial = target.with_name(target.name + ".partial")
+    write_rttm(partial, turns)
+    os.replace(partial, target)
+
+
+def _compared(true: "list[Turn]", turns: "list[Turn]", collar: float) -> str:
+    from slotaudio.evaluation.diarisation import diarisation_error
+
+    found = diarisation_error(true, turns, collar)
+    parts = (
+        [f"{getattr(found, name) / found.total:.1%} {name.replace('_', ' ')}" for name in _PARTS] if found.total else []
+    )
+    speakers = ", ".join(f"{slot} is {speaker}" for slot, speaker in sorted(found.speakers.items()))
+    return f"diarisation error rate {found.rate:.1%} ({', '.join(parts)}; collar {collar:g} s); {speakers}"
+
+
+_PARTS = ("missed", "false_alarm", "confusion")

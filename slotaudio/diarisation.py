@@ -1,0 +1,223 @@
+"""Who speaks when: turns from what the outputs of a separation hold.
+
+A diarisation is a list of `slotaudio.rttm.Turn`; how wrong it is says `slotaudio.evaluation.diarisation`.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from scipy.ndimage import uniform_filter1d
+from torch import Tensor
+
+from slotaudio.errors import UserError
+from slotaudio.representation.slots import Steps
+from slotaudio.rttm import Turn
+from slotaudio.separation.intake import Wave, channel_map, opened
+from slotaudio.separation.separator import Separator
+
+_FRAME, _HEARD, _COMPARED = 0.02, 0.1, 0.5
+"""Seconds: of a frame, over which its level is heard, and over which outputs are compared."""
+
+_LOUD, _QUIET = 0.95, 0.10
+"""Shares of the frames that the level of speech and that of the noise pass."""
+
+_SILENT = 1e-10
+"""Mean square of what is silent beyond doubt: -100 dB."""
+
+
+@dataclass(frozen=True)
+class TurnRule:
+    """What counts as a turn.
+
+    Args:
+        presence: probability that begins a turn, for models that were taught to tell; it ends below `absence`.
+        absence: see `presence`.
+        depth: decibels below the recording's speech (the level that 5 % of its frames pass) at which an output is
+            still heard, unless that is in the noise.
+        noise: decibels above the recording's noise (the level that 90 % of its frames pass) that are speech in any
+            case.
+        leak: decibels below the loudest output, over half a second, that are taken for what leaked from there.
+        slack: decibels that a turn goes on below the level at which it would begin.
+        gap: seconds of silence within a turn, at most.
+        least: seconds of a turn, at least.
+
+    Raises:
+        UserError: an option out of range.
+    """
+
+    presence: float = 0.5
+    absence: float = 0.4
+    depth: float = 30.0
+    noise: float = 10.0
+    leak: float = 6.0
+    slack: float = 4.0
+    gap: float = 1.0
+    least: float = 0.25
+
+    def __post_init__(self) -> None:
+        if not 0 < self.absence <= self.presence < 1:
+            raise UserError(
+                f"presence = {self.presence}, absence = {self.absence}: both lie between 0 and 1, and a turn ends at "
+                "no higher probability than it begins"
+            )
+        for name in ("depth", "noise", "leak", "slack", "gap", "least"):
+            if getattr(self, name) < 0:
+                raise UserError(f"{name} = {getattr(self, name)}: give 0 or more")
+
+
+def diarise(
+    separator: Separator,
+    source: Wave | str | os.PathLike[str] | Iterable[Wave],
+    sample_rate: int | None = None,
+    *,
+    rule: TurnRule | None = None,
+    recording: str = "recording",
+    progress: Callable[[float], None] | None = None,
+) -> list[Turn]:
+    """Separate a recording and return who speaks when: each output that holds a source is a speaker.
+
+    Where the model was taught presence, its probabilities decide; otherwise the levels of the outputs. An hour takes
+    some megabytes.
+
+    Args:
+        separator: its `sources` say how many speakers there are; let it find out by ``sources="unknown"``.
+        source, sample_rate: as for `Separator.stream`.
+        rule: what counts as a turn.
+        recording: its name in the turns.
+        progress: called with the seconds that are done.
+
+    Returns:
+        Turns in order of time, of speakers called by the outputs: ``slot1``, ``slot2``, ..., or the slots' names.
+
+    Raises:
+        UserError, AudioFileError: as for `Separator.stream`; a recording without samples.
+    """
+    rule = rule or TurnRule()
+    with opened(source, sample_rate, separator.sample_rate) as (blocks, rate, name):
+        steps = Steps(separator)
+        meter = separator.presence_meter(steps.observe)
+        stream = separator.open(rate, observer=meter.update)
+        levels = _Levels(rate)
+        taught: list[tuple[Float[np.ndarray, " steps"], Float[np.ndarray, "steps slots"]]] = []
+
+        def take(piece: Float[Tensor, "slots channels time"], last: bool = False) -> None:
+            levels.push(piece)
+            for stretch in steps.finished(stream.received / rate, last):
+                if stretch.presence is not None:
+                    taught.append((stretch.times, stretch.presence))
+
+        fit = None
+        for block in blocks:
+            fit = fit or channel_map(block.shape[1], separator.model.frontend.channels, name)
+            take(stream.push(fit(block))[0])
+            if progress is not None:
+                progress(stream.received / rate)
+        if not stream.received:
+            raise UserError(f"{name} holds no samples")
+        take(stream.finish()[0], last=True)
+    seconds = stream.received / rate
+    kept = meter.chosen(*separator.sources)[0]
+    if taught:
+        times = np.concatenate([stretch for stretch, _ in taught])
+        edges = np.concatenate([[0.0], (times[1:] + times[:-1]) / 2, [max(seconds, times[-1])]])
+        active = by_presence(np.concatenate([presence for _, presence in taught])[:, kept], rule)
+    else:
+        active = by_level(levels.finish()[:, kept], rule)
+        edges = np.arange(len(active) + 1) * levels.frame / rate
+    names = separator.model.names or [f"slot{slot}" for slot in range(1, separator.model.slots + 1)]
+    return turns(active, np.minimum(edges, seconds), [names[slot] for slot in kept], rule, recording)
+
+
+def by_presence(probability: Float[np.ndarray, "steps slots"], rule: TurnRule) -> Bool[np.ndarray, "steps slots"]:
+    """Return when each slot is present, with hysteresis."""
+    return _hysteresis(probability, rule.presence, rule.absence)
+
+
+def by_level(power: Float[np.ndarray, "frames slots"], rule: TurnRule) -> Bool[np.ndarray, "frames slots"]:
+    """Return when each output is heard: above the noise, not far below speech, and not as what leaked from another.
+
+    Args:
+        power: mean square of every output in frames of 20 ms.
+    """
+    total = _decibels(_smooth(power.sum(axis=1), _HEARD))
+    audible = total[total > 10 * np.log10(_SILENT)]
+    if not len(audible):
+        return np.zeros(power.shape, bool)
+    speech, noise = np.quantile(audible, [_LOUD, _QUIET])
+    # a recording without pauses has no frames of noise: what is near to speech is speech
+    floor = max(speech - rule.depth, min(noise + rule.noise, speech - rule.depth / 2))
+    over_noise = _decibels(_smooth(power, _HEARD)) - floor
+    compared = _decibels(_smooth(power, _COMPARED))
+    over_leak = compared - compared.max(axis=1, keepdims=True) + rule.leak
+    return _hysteresis(np.minimum(over_noise, over_leak), 0.0, -rule.slack)
+
+
+def turns(
+    active: Bool[np.ndarray, "steps slots"],
+    edges: Float[np.ndarray, " edges"],
+    names: Sequence[str],
+    rule: TurnRule,
+    recording: str = "recording",
+) -> list[Turn]:
+    """Return the turns of speakers who are active in some steps, gaps filled and short ones left out.
+
+    Args:
+        edges: seconds at which the steps begin, and at which the last one ends.
+        names: of the slots.
+    """
+    found = []
+    for name, column in zip(names, active.T, strict=True):
+        change = np.diff(np.concatenate([[False], column, [False]]).astype(np.int8))
+        spans: list[tuple[float, float]] = []
+        for start, stop in zip(edges[change == 1], edges[change == -1], strict=True):
+            if spans and start - spans[-1][1] <= rule.gap:
+                start = spans.pop()[0]
+            spans.append((float(start), float(stop)))
+        found += [
+            Turn(round(start, 3), round(stop - start, 3), name, recording)
+            for start, stop in spans
+            if stop - start >= rule.least
+        ]
+    return sorted(found)
+
+
+class _Levels:
+    """Mean squares of the outputs frame by frame, of pieces of any length."""
+
+    def __init__(self, sample_rate: int) -> None:
+        self.frame = round(_FRAME * sample_rate)
+        self._rest: Float[Tensor, "slots rest"] | None = None
+        self._powers: list[Float[Tensor, "slots frames"]] = []
+
+    def push(self, piece: Float[Tensor, "slots channels time"]) -> None:
+        power = piece.float().square().mean(dim=1)
+        if self._rest is not None:
+            power = torch.cat([self._rest, power], dim=1)
+        whole = power.shape[1] // self.frame * self.frame
+        self._rest = power[:, whole:].clone()  # a view would keep the whole piece alive
+        self._powers.append(power[:, :whole].unflatten(1, (-1, self.frame)).mean(dim=2))
+
+    def finish(self) -> Float[np.ndarray, "frames slots"]:
+        assert self._rest is not None, "finish() before the first push()"
+        if self._rest.shape[1]:
+            self._powers.append(self._rest.mean(dim=1, keepdim=True))
+        return torch.cat(self._powers, dim=1).T.double().numpy()
+
+
+def _smooth(power: Float[np.ndarray, "frames *slots"], seconds: float) -> Float[np.ndarray, "frames *slots"]:
+    return uniform_filter1d(power, round(seconds / _FRAME), axis=0, mode="nearest").clip(min=0)
+
+
+def _decibels(power: Float[np.ndarray, "*axes"]) -> Float[np.ndarray, "*axes"]:
+    return 10 * np.log10(np.maximum(power, _SILENT / 10))
+
+
+def _hysteresis(values: Float[np.ndarray, "steps slots"], on: float, off: float) -> Bool[np.ndarray, "steps slots"]:
+    """Begin where values reach `on` and end where they fall below `off`."""
+    settled = (values >= on) | (values < off)
+    last = np.maximum.accumulate(np.where(settled, np.arange(len(values))[:, None], -1), axis=0)
+    return np.where(last < 0, False, np.take_along_axis(values >= on, np.maximum(last, 0), axis=0))

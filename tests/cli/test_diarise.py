@@ -1,0 +1,64 @@
+"""`slotaudio diarise`: RTTM files and the error rate."""
+
+import numpy as np
+import pytest
+import soundfile
+
+from slotaudio.cli import main
+from slotaudio.rttm import read_rttm
+
+
+def run(capsys, *arguments):
+    with pytest.raises(SystemExit) as ended:
+        main(["diarise", *map(str, arguments)])
+    return ended.value.code or 0, *capsys.readouterr()
+
+
+@pytest.fixture
+def recording(tmp_path):
+    noise = np.random.default_rng(0).standard_normal(44000) * 0.05
+    noise[12000:32000] = 0
+    soundfile.write(tmp_path / "my talk.wav", noise, 16000)
+    return tmp_path / "my talk.wav"
+
+
+def test_turns_and_their_error(tiny_model, recording, tmp_path, capsys):
+    (tmp_path / "true.rttm").write_text("SPEAKER talk 1 0.0 0.75 <NA> <NA> ann <NA> <NA>\n")
+    options = ["-o", tmp_path / "out", "-m", tiny_model, "--speakers", "1-2"]
+    code, out, err = run(capsys, recording, *options, "--reference", tmp_path / "true.rttm")
+    assert code == 0, err
+    target = tmp_path / "out" / "my talk.rttm"
+    assert out.startswith(f"{target}: ")
+    assert "diarisation error rate" in out
+    assert "collar 0.25 s" in out
+    found = read_rttm(target)
+    assert {turn.recording for turn in found} == {"my_talk"}
+    assert all(turn.end < 0.9 or turn.start > 1.8 for turn in found)
+    assert [path.name for path in target.parent.iterdir()] == ["my talk.rttm"]
+    assert "exists already" in run(capsys, recording, *options)[2]
+
+
+@pytest.mark.filterwarnings("ignore:.*silent:UserWarning")
+def test_silence_gives_an_empty_file_and_a_warning(tiny_model, tmp_path, capsys):
+    soundfile.write(tmp_path / "quiet.wav", np.zeros(16000), 16000)
+    with pytest.warns(UserWarning, match="nobody speaks in"):
+        code, _, _ = run(capsys, tmp_path / "quiet.wav", "-o", tmp_path, "-m", tiny_model, "-q")
+    assert code == 0
+    assert (tmp_path / "quiet.rttm").read_text() == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "gab=1"], "give numbers for any of presence=0.5"),
+        (["--set", "gap=long"], "give numbers"),
+        (["--set", "gap=-1"], "give 0 or more"),
+        (["--speakers", "many"], "give a number"),
+        (["--reference", "missing.rttm"], "cannot read missing.rttm"),
+    ],
+)
+def test_impossible_options(tiny_model, recording, tmp_path, capsys, arguments, message):
+    code, _, err = run(capsys, recording, "-o", tmp_path / "out", "-m", tiny_model, *arguments)
+    assert code == 2
+    assert message in err
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,145 @@
+"""Who speaks when: turns from outputs, and how wrong they are."""
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slotaudio import Separator, Spec, UserError, compose
+from slotaudio.data.bundled import speech
+from slotaudio.data.conversations import Conversations
+from slotaudio.diarisation import TurnRule, by_level, by_presence, diarise, turns
+from slotaudio.evaluation.diarisation import diarisation_error
+from slotaudio.evaluation.rows import informed_rows
+from slotaudio.rttm import Turn
+
+RULE = TurnRule()
+some_turns = st.lists(
+    st.builds(
+        lambda start, length, name: Turn(start / 10, length / 10, name),
+        st.integers(0, 60),
+        st.integers(1, 30),
+        st.sampled_from("abc"),
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+def sampled_rate(reference, found, skip=lambda time: False):
+    """The rate by looking every 10 ms and trying every mapping."""
+    times = [t for t in np.arange(0.005, 10, 0.01) if not skip(t)]
+
+    def who(these, time):
+        return {turn.speaker for turn in these if turn.start <= time < turn.end}
+
+    true, named = [who(reference, t) for t in times], [who(found, t) for t in times]
+    best = max(
+        sum(len({mapping.get(name) for name in names} & speakers) for speakers, names in zip(true, named, strict=True))
+        for mapping in (dict(zip(order, "abc", strict=True)) for order in permutations("abc"))
+    )
+    total = sum(map(len, true))
+    return (sum(max(len(a), len(b)) for a, b in zip(true, named, strict=True)) - best) / total if total else None
+
+
+@given(some_turns, some_turns)
+def test_error_rate_is_what_sampling_and_trying_gives(reference, found):
+    assert diarisation_error(reference, found).rate == pytest.approx(sampled_rate(reference, found), abs=1e-6)
+
+    def near(time):
+        return any(abs(time - edge) < 0.2 for turn in reference for edge in (turn.start, turn.end))
+
+    with_collar = diarisation_error(reference, found, collar=0.2)
+    expected = sampled_rate(reference, found, near)
+    if expected is not None:
+        assert with_collar.rate == pytest.approx(expected, abs=1e-6)
+
+
+def test_parts_of_the_error():
+    reference = [Turn(0.0, 10.0, "ann"), Turn(8.0, 7.0, "bob")]
+    found = [Turn(0.0, 9.0, "slot2"), Turn(9.0, 4.0, "slot1"), Turn(20.0, 1.0, "slot1")]
+    error = diarisation_error(reference, found)
+    assert error.speakers == {"slot2": "ann", "slot1": "bob"}
+    assert (error.total, error.missed, error.false_alarm, error.confusion) == pytest.approx((17, 4, 1, 0))
+    assert diarisation_error(reference, found, skip_overlap=True).missed == pytest.approx(2)
+    assert diarisation_error(reference, [Turn(t.start, t.duration, "x") for t in reference]).confusion == 5
+    assert diarisation_error(reference, reference).rate == 0
+    assert diarisation_error(reference, []).rate == 1
+    assert np.isnan(diarisation_error([], found).rate)
+    assert np.isnan(diarisation_error([], []).rate)
+    with pytest.raises(UserError, match="one recording at a time"):
+        diarisation_error([*reference, Turn(0.0, 1.0, "cy", "another")], found)
+    with pytest.raises(UserError, match="collar"):
+        diarisation_error(reference, found, collar=-1.0)
+
+
+def levels(*decibels):
+    return 10 ** (np.repeat(np.array(decibels, float), 50, axis=0) / 10)
+
+
+def test_levels_tell_speech_from_noise_and_leakage():
+    power = levels((-20, -70), (-70, -70), (-40, -22), (-24, -26), (-70, -70), (-30, -55))
+    active = by_level(power, RULE)[25::50]
+    assert active.tolist() == [[1, 0], [0, 0], [0, 1], [1, 1], [0, 0], [1, 0]]
+    for gain in (1e-2, 1e2):
+        assert (by_level(power * gain, RULE) == by_level(power, RULE)).all()
+    assert not by_level(np.zeros((100, 2)), RULE).any()
+    assert by_level(levels((-20, -60), (-21, -60)), RULE)[:, 0].all()  # nothing but speech
+
+
+def test_presence_has_hysteresis():
+    probability = np.array([0.45, 0.6, 0.45, 0.3, 0.45, 0.5])[:, None]
+    assert by_presence(probability, RULE)[:, 0].tolist() == [0, 1, 1, 0, 0, 1]
+
+
+def test_gaps_are_filled_and_short_turns_left_out():
+    active = np.array([[1, 0], [0, 0], [1, 0], [0, 1], [0, 0], [0, 0], [1, 0]], bool)
+    rule = TurnRule(gap=1.0, least=1.5)
+    found = turns(active, np.arange(8.0), ["a", "b"], rule)
+    assert found == [Turn(0.0, 3.0, "a")]
+    assert turns(active[:0], np.zeros(1), ["a", "b"], rule) == []
+
+
+def test_oracle_outputs_give_the_turns():
+    data = Conversations(speech("dev"), seconds=15.0, size=1, fixed=True, seed=4, overlap=0.2)
+    conversation = data.conversation(0)
+    sources = conversation.sources()
+    (row,) = informed_rows(Spec("stft", framing="centred"), 0.5, ["wiener"])
+    separator = row.separator(sources[None])
+    separator.sources = (1, 2)
+    separator.model.decoder.rewind(separator.framing)
+    done = []
+    found = diarise(separator, sources.sum(0), 16000, recording="talk", progress=done.append)
+    assert done[-1] == 15.0
+    assert {turn.recording for turn in found} == {"talk"}
+    assert {turn.speaker for turn in found} == {"slot1", "slot2"}
+    assert diarisation_error(conversation.turns, found, collar=0.25).rate < 0.15
+
+
+def test_presence_decides_where_it_was_taught():
+    torch.manual_seed(0)
+    model = compose(
+        frontend=Spec("stft", framing="centred"),
+        encoder=Spec("resnet", depth=10, width=2),
+        bottleneck=Spec("slot_attention", slot_dim=8, presence=True),
+        decoder=Spec("spatial_broadcast", hidden=8, layers=1, patch=(8, 8), output="softplus"),
+    )
+    with torch.no_grad():
+        model.bottleneck.presence[1].bias.fill_(9.0)
+    noise = torch.randn(1, 40000) * 0.1
+    found = diarise(Separator(model, sources="unknown"), noise)
+    assert found == [Turn(0.0, 2.5, "slot1"), Turn(0.0, 2.5, "slot2")]
+    with torch.no_grad():
+        model.bottleneck.presence[1].bias.fill_(-9.0)
+    assert diarise(Separator(model, sources="unknown"), noise) == []
+    with pytest.raises(UserError, match="no samples"):
+        diarise(Separator(model), noise[:, :0])
+
+
+@pytest.mark.parametrize("wrong", [{"presence": 0.3}, {"absence": 0.0}, {"gap": -1.0}, {"leak": -3.0}])
+def test_rules_that_cannot_be(wrong):
+    with pytest.raises(UserError):
+        TurnRule(**wrong)
