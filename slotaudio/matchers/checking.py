@@ -1,5 +1,6 @@
 """What every matcher asks of a cost, answered with the same sentence by each."""
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -25,6 +26,14 @@ def check_sizes(cost: Float[Tensor, "batch slots sources"]) -> None:
         )
 
 
+def on_host(cost: Float[Tensor, "batch slots sources"]) -> Float[np.ndarray, "batch slots sources"]:
+    """Return the cost as an array; in float32 where NumPy has no such type, and sums would be coarse."""
+    detached = cost.detach()
+    if cost.dtype not in (torch.float32, torch.float64):
+        detached = detached.float()
+    return detached.cpu().numpy()
+
+
 def check_finite(cost: Float[Tensor, "batch slots sources"]) -> None:
     """Raise if a cost is NaN or infinite; on an accelerator this waits for the cost to be computed.
 
@@ -33,6 +42,7 @@ def check_finite(cost: Float[Tensor, "batch slots sources"]) -> None:
     """
     if cost.numel() == 0 or bool(torch.isfinite(cost).all()):
         return
+    cost = cost.detach()
     item, slot, source = (~torch.isfinite(cost)).nonzero()[0].tolist()
     raise CostNotFinite(
         f"the cost of batch item {item} is not finite: {float(cost[item, slot, source])} for slot {slot} and source "

@@ -3,13 +3,15 @@
 import math
 from functools import lru_cache
 from itertools import permutations
+from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from slotaudio.errors import UserError
-from slotaudio.matchers.checking import check_finite, check_sizes
+from slotaudio.matchers.checking import check_finite, check_sizes, on_host
 
 
 class Exhaustive:
@@ -41,13 +43,35 @@ class Exhaustive:
                 f"the exhaustive matcher would try {math.perm(slots, sources)} assignments of {slots} slots to "
                 f"{sources} sources and its limit is {self.limit}: use matcher='hungarian', or raise `limit`"
             )
+        if not sources:
+            return cost.new_empty((len(cost), 0), dtype=torch.int64)
+        if cost.device.type == "cpu":  # where an operation of NumPy costs a fraction of one of PyTorch
+            return torch.from_numpy(self._on_host(on_host(cost), cost))
         if self.check:
             check_finite(cost)
         table = assignments(slots, sources, cost.device)
-        detached = cost.detach()
-        # source by source, so that no tensor of every assignment times every source is made
-        totals = sum((detached[:, table[:, source], source] for source in range(sources)), detached.new_zeros(()))
-        return table[totals.argmin(dim=1)] if sources else table.expand(len(cost), 0)
+        return table[_totals(cost.detach(), table).argmin(dim=1)]
+
+    def _on_host(
+        self, host: Float[np.ndarray, "batch slots sources"], cost: Float[Tensor, "batch slots sources"]
+    ) -> Int[np.ndarray, "batch sources"]:
+        table = assignments(*host.shape[1:], torch.device("cpu")).numpy()
+        totals = _totals(host, table)
+        # every cost is part of some total
+        if self.check and not math.isfinite(totals.sum()):
+            check_finite(cost)
+        return table[totals.argmin(axis=1)]
+
+
+def _totals(cost: Any, table: Any) -> Any:
+    """Return the total cost "batch assignments", of tensors or arrays.
+
+    Source by source, so that no tensor of every assignment times every source is made.
+    """
+    totals = cost[:, table[:, 0], 0]
+    for source in range(1, table.shape[1]):
+        totals = totals + cost[:, table[:, source], source]
+    return totals
 
 
 @lru_cache(maxsize=64)

@@ -1,12 +1,14 @@
 """Optimal matching on the host, for any number of slots."""
 
+import math
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from slotaudio.matchers.checking import check_finite, check_sizes
+from slotaudio.matchers.checking import check_finite, check_sizes, on_host
 
 
 class Hungarian:
@@ -24,9 +26,11 @@ class Hungarian:
             CostNotFinite: a cost is NaN or infinite; names the batch item.
         """
         check_sizes(cost)
-        host = cost.detach().cpu().double()
-        check_finite(host)
+        host = on_host(cost)
+        # one look at the sum instead of one at each: it overflows at worst, and then each is looked at
+        if not math.isfinite(host.sum()):
+            check_finite(cost)
         chosen = np.empty((cost.shape[0], cost.shape[2]), dtype=np.int64)
-        for item, costs in enumerate(host.numpy()):
-            chosen[item] = linear_sum_assignment(costs.T)[1]
+        for item, costs in enumerate(host.transpose(0, 2, 1)):
+            chosen[item] = linear_sum_assignment(costs)[1]
         return torch.from_numpy(chosen).to(cost.device)

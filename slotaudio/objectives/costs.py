@@ -1,8 +1,6 @@
 """Pairwise costs "batch slots sources": what it costs to give a source to a slot. Low is good.
 
-Each is computed from inner products, source by source, so that no tensor of every slot times every source
-times every sample is made, and by multiplying and adding rather than by matrix products, which accelerators
-may round to ten bits.
+Each is computed from inner products, so that no tensor of every slot times every source times every sample is made.
 """
 
 from collections.abc import Callable
@@ -107,6 +105,10 @@ def _inner(
     estimates: Float[Tensor, "batch slots *signal"], references: Float[Tensor, "batch sources *signal"]
 ) -> Pairwise:
     """Mean of the products of every estimate with every reference."""
+    if estimates.device.type == "cpu":
+        with torch.autocast("cpu", enabled=False):
+            return torch.matmul(estimates.flatten(2), references.flatten(2).mT) / estimates[0, 0].numel()
+    # by multiplying and adding: accelerators may round what goes into a matrix product to ten bits
     columns = [(estimates * reference[:, None]).flatten(2).mean(-1) for reference in references.unbind(1)]
     return torch.stack(columns, dim=-1)
 
