@@ -118,6 +118,8 @@ class Checkpoints(lightning.Callback):
 
     def _save(self, trainer: lightning.Trainer, path: Path) -> bool:
         self._saved_at = time.monotonic()
+        for logger in trainer.loggers:  # the log reaches as far as the checkpoint, whatever happens next
+            logger.save()
         trainer.save_checkpoint(path)
         if self.files.failure is not None:
             kept = f"; the one of step {self._saved_step} is kept" if self._saved_step >= 0 else ""

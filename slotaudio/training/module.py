@@ -13,9 +13,9 @@ from slotaudio.errors import SlotaudioError
 from slotaudio.metrics import in_order, score
 from slotaudio.model import SlotModel
 from slotaudio.separation.separator import Separator
-from slotaudio.training.muon import Muon
 from slotaudio.training.options import TrainOptions
 from slotaudio.training.processes import shard, totals
+from slotaudio.training.speed import make_optimizer
 from slotaudio.types import Batch
 
 
@@ -92,10 +92,7 @@ class Training(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         options = self.options
-        kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "muon": Muon}[options.optimizer]
-        optimizer = kind(
-            self.parameters(), options.learning_rate, betas=options.betas, weight_decay=options.weight_decay
-        )
+        optimizer = make_optimizer(self.parameters(), options)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(step, options))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

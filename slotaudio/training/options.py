@@ -38,6 +38,10 @@ class TrainOptions:
     """``"bf16"`` multiplies matrices in bfloat16; transforms, assignment and losses stay in float32."""
     compile: bool = False
     """Compile encoder, bottleneck and decoder with `torch.compile`."""
+    channels_last: bool = False
+    """Keep the channels of the encoder's maps together in memory, as tensor cores and AMX read them."""
+    fused: bool = False
+    """Update all weights in one kernel (``"adam"`` and ``"adamw"``)."""
     validate_every: int = 1000
     """Steps between validations."""
     checkpoint_every: int = 1000

@@ -33,6 +33,7 @@ from slotaudio.training.options import TrainOptions
 from slotaudio.training.pictures import Pictures
 from slotaudio.training.processes import Share, environment, layout, leads, strategy
 from slotaudio.training.progress import Progress
+from slotaudio.training.speed import tune
 from slotaudio.training.stopping import Stopping
 
 
@@ -98,10 +99,7 @@ def train(recipe: Recipe, folder: str | Path, resume: bool = False, force: bool 
     place.prepare()
     for change in place.changes:
         print(f"resuming with a change: {change}", file=sys.stderr)
-    if options.compile:
-        for stage in (model.encoder, model.bottleneck, model.decoder):  # a frontend is complex, which it cannot compile
-            if isinstance(stage, torch.nn.Module):
-                stage.compile()
+    tune(model, options)
     kind = ShardedTraining if options.strategy == "fsdp" else Training
     return _fit(recipe, place, kind(model, objective, options, validation), batches, validation, plan)
 

@@ -288,6 +288,15 @@ def test_bf16_and_fp32_lose_alike(script):
     assert half != full
 
 
+def test_what_makes_steps_faster_changes_nothing_but_rounding(script):
+    script.train("plain", "train.steps=3")
+    script.train("fast", "train.steps=3", "train.channels_last=true", "train.fused=true")
+    plain, fast = ([float(row["train/loss"]) for row in script.log(name).values()] for name in ("plain", "fast"))
+    assert fast == pytest.approx(plain, rel=1e-3)
+    with pytest.raises(UserError, match="'muon' has no fused kernel"):
+        script.train("muon", "train.optimizer=muon", "train.fused=true")
+
+
 @pytest.mark.parametrize("schedule", ["cosine", "linear", "constant"])
 def test_learning_rates_rise_and_fall(schedule):
     options = TrainOptions(steps=100, warmup_steps=10, schedule=schedule)
