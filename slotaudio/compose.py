@@ -163,7 +163,7 @@ def compose(
     """Compose a model from components by name.
 
     Args:
-        frontend, encoder, bottleneck, decoder, matcher: names, `Spec`s or mappings. Bottleneck
+        frontend, encoder, bottleneck, decoder, matcher: each a name, a `Spec` or a mapping. Bottleneck
             and decoder may be None: the model then only encodes.
         slots: how many slots K the model predicts.
         window: seconds that the encoder sees at once; None for recordings of any length.
