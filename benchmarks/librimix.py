@@ -8,6 +8,7 @@ whose utterances are missing are left out. The official generator is stated once
 """
 
 import argparse
+import platform
 import shlex
 import tempfile
 import time
@@ -154,7 +155,8 @@ def report(asked: argparse.Namespace, equal: list[str], speed: dict[str, float])
         "",
         "## Mixtures per second and core",
         "",
-        "One process, one thread, seconds of processor time, FLAC files in the page cache.",
+        "One process, one thread, FLAC files in the page cache, seconds of processor time (other work on the machine "
+        f"then matters little; {platform.machine()}).",
         "",
         "| | mixtures / s | hours of mixtures / h |",
         "|---|---|---|",

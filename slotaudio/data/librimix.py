@@ -16,7 +16,7 @@ from slotaudio.data.folder import FolderMixtures, SkippedUtterance
 from slotaudio.data.librimix_arithmetic import RATE
 from slotaudio.data.librimix_dynamic import DynamicMixtures
 from slotaudio.data.librimix_listed import Kind, ListedMixtures
-from slotaudio.data.librimix_metadata import NOISE_FOLDERS, SUBSETS, find_metadata, read_metadata, read_sexes
+from slotaudio.data.librimix_metadata import NOISE_FOLDERS, SUBSETS, find_metadata, key_of, read_metadata, read_sexes
 from slotaudio.data.librimix_official import OfficialMixtures, official_root
 from slotaudio.data.speech import SpeechFolder, UnreadableUtterance
 from slotaudio.errors import DataError
@@ -222,7 +222,7 @@ def _speech(
     folder = SpeechFolder(place, rate, resample=rate != RATE)
     if lists is not None:
         wanted = {key for row in read_metadata(lists, sources) for key in row.keys}
-        kept = {name: tuple(u for u in us if Path(u).stem in wanted) for name, us in folder.speakers.items()}
+        kept = {name: tuple(u for u in us if key_of(u) in wanted) for name, us in folder.speakers.items()}
         folder.speakers = {name: utterances for name, utterances in kept.items() if utterances}
     return folder, dict(read_sexes(lists, root, path))
 

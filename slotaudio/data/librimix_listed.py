@@ -9,7 +9,7 @@ from jaxtyping import Float, Int16
 
 from slotaudio import audio
 from slotaudio.data import librimix_arithmetic as arithmetic
-from slotaudio.data.librimix_metadata import Row, described, read_sexes, speaker_of
+from slotaudio.data.librimix_metadata import Row, described, key_of, read_sexes, speaker_of
 from slotaudio.data.speech import SpeechFolder, UnreadableUtterance
 from slotaudio.errors import AudioFileError, DataError
 
@@ -51,12 +51,8 @@ class ListedMixtures:
         self.folder = SpeechFolder(root / inside, arithmetic.RATE)
         self.sexes = read_sexes(metadata, root, librispeech)
         wanted = {key for row in rows for key in row.keys}
-        self._paths = {
-            Path(path).stem: path
-            for paths in self.folder.speakers.values()
-            for path in paths
-            if Path(path).stem in wanted
-        }
+        found = ((key_of(path), path) for paths in self.folder.speakers.values() for path in paths)
+        self._paths = {key: path for key, path in found if key in wanted}
         self.missing: tuple[str, ...] = tuple(sorted(wanted - self._paths.keys()))
         """Utterances of the list that the folder does not hold; the mixtures that need them are left out."""
         self.missing_noises: tuple[str, ...] = ()

@@ -4,7 +4,7 @@ import csv
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from slotaudio.errors import DataError
 
@@ -35,7 +35,7 @@ class Row:
     @property
     def keys(self) -> tuple[str, ...]:
         """What LibriSpeech calls the utterances: speaker, chapter and number."""
-        return tuple(PurePosixPath(path).stem for path in self.utterances)
+        return tuple(map(key_of, self.utterances))
 
 
 def read_metadata(path: Path, sources: int, noise: bool = False) -> list[Row]:
@@ -107,6 +107,11 @@ def read_sexes(metadata: Path | None, *roots: Path) -> Mapping[str, str]:
                     sexes[cells[0]] = cells[1]
             break
     return sexes
+
+
+def key_of(path: str) -> str:
+    """Return what LibriSpeech calls an utterance: the name of its file, without the ending."""
+    return path.rpartition("/")[2].rpartition(".")[0]
 
 
 def speaker_of(key: str) -> str:
