@@ -114,6 +114,8 @@ def _module_page(module: str, described: dict[str, str]) -> str:
     here = {target: page for target, page in described.items() if target.rpartition(".")[0] == module}
     top = [f"{name}" for name, home in slotaudio._PUBLIC.items() if home == module]
     lines = [f"# {module}", "", "```{eval-rst}", f".. automodule:: {module}"]
+    if module.partition(".")[2] in slotaudio._PUBLIC:  # `slotaudio.compose` is the function
+        lines.append("   :no-index:")
     excluded = [target.rpartition(".")[2] for target in here] + top
     if excluded:
         lines.append(f"   :exclude-members: {', '.join(excluded)}")

@@ -145,6 +145,7 @@ def _objective(offer: Offer, key: str, composed: str) -> list[str]:
     if key not in COMPOSED:
         composed = 'preset("audioslots-small")'
     offered = {
+        "model": "model",
         "slots": "model.slots",
         "in_dim": "model.encoder.out_dim",
         "slot_dim": "model.bottleneck.slot_dim",

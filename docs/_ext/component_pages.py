@@ -83,7 +83,7 @@ def _family(family: str, offers: list[Offer]) -> str:
 
 def _mark(offer: Offer) -> str:
     """Return a digest of the component's module and of what makes its page: running every example takes a minute."""
-    sources = [Path(inspect.getfile(offer.load())), *sorted(Path(__file__).parent.glob("*.py"))]
+    sources = [Path(inspect.getfile(offer.load())), *sorted(Path(__file__).parent.glob("component_*.py"))]
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
 
 

@@ -69,7 +69,7 @@ print(f"sources, swapped back: largest difference {difference:.1e}")
 #
 # Who is who
 # ----------
-# Training compares every slot with every source, here by the error of their waves, and then gives each source the
+# Training compares every slot with every source, here by the SI-SDR of their waves, and then gives each source the
 # slot that makes the sum least. The frames mark what the matcher chose.
 
 from slotaudio.objectives.costs import si_sdr
