@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from slotaudio import __version__
-from slotaudio.cli import demo, diarise, embed, evaluate, listing, new_plugin, probe, separate, train
+from slotaudio.cli import demo, diarise, embed, evaluate, extract, listing, new_plugin, probe, separate, train
 from slotaudio.cli.reporting import report
 from slotaudio.pluginmanager import plugin_manager
 
@@ -50,6 +50,7 @@ def _add(name: str, function: Callable[..., None]) -> None:
 _add("separate", separate.separate)
 _add("demo", demo.demo)
 _add("diarise", diarise.diarise)
+_add("extract", extract.extract)
 _add("embed", embed.embed)
 _add("evaluate", evaluate.evaluate)
 _add("probe", probe.probe)

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from slotaudio.separation.joining import SlotWindow
 
 _BANDS, _CEPSTRA = 40, 19
-_FRAME_SECONDS = 0.032
+FRAME_SECONDS = 0.032
 _AUDIBLE = 1e-3  # 30 dB below the loudest frame
-_USUAL = 80.0 * torch.arange(1.0, _CEPSTRA + 1) ** -1.4
+USUAL = 80.0 * torch.arange(1.0, _CEPSTRA + 1) ** -1.4
 """Variance of the cepstra of one voice, roughly (60 speakers of LibriSpeech)."""
 
 
@@ -78,7 +78,7 @@ class VoiceMemory:
         self.trust = trust
         self.novelty = novelty
         self.prior = prior
-        self.most = span / (_FRAME_SECONDS / 2)
+        self.most = span / (FRAME_SECONDS / 2)
         self._loudest: Float[Tensor, " batch"] | None = None
         self._said: Float[Tensor, "batch outputs statistics"] | None = None
 
@@ -93,9 +93,9 @@ class VoiceMemory:
     ) -> Float[Tensor, "batch slots outputs"]:
         """Return the log-likelihood of what each slot said for the voice of each output."""
         assert self._said is not None, "evidence() before remember()"
-        usual = _USUAL.to(said)
-        _, everybody, _ = _moments(self._said.sum(dim=1, keepdim=True))
-        number, mean, variance = _moments(self._said - lately)
+        usual = USUAL.to(said)
+        _, everybody, _ = moments(self._said.sum(dim=1, keepdim=True))
+        number, mean, variance = moments(self._said - lately)
         number = self.trust * number
         within = (number * variance + self.prior * usual) / (number + self.prior)
         # what was heard of a voice tells its mean the better the more it was
@@ -105,7 +105,7 @@ class VoiceMemory:
         doubt, within, centre = (
             rearrange(values, "batch outputs d -> batch 1 outputs d") for values in (doubt, within, centre)
         )
-        number, mean, variance = (rearrange(values, "batch slots d -> batch slots 1 d") for values in _moments(said))
+        number, mean, variance = (rearrange(values, "batch slots d -> batch slots 1 d") for values in moments(said))
         number = self.trust * number
         around = number * (mean - centre).square() / (within + number * doubt)
         unsure = (1 + number * doubt / within).log()
@@ -120,7 +120,7 @@ class VoiceMemory:
         self, waves: Float[Tensor, "batch slots channels window"]
     ) -> tuple[Float[Tensor, "batch slots frames cepstra"], Float[Tensor, "batch slots frames"]]:
         """Return cepstra and, as 1 or 0, in which frames each slot is heard."""
-        size = min(waves.shape[-1], round(_FRAME_SECONDS * self.sample_rate))
+        size = min(waves.shape[-1], round(FRAME_SECONDS * self.sample_rate))
         frames = waves.float().unfold(-1, size, max(1, size // 2)) * torch.hann_window(size, device=waves.device)
         power = reduce(
             torch.fft.rfft(frames).abs().square(), "batch slots channels frames freq -> batch slots frames freq", "sum"
@@ -135,7 +135,7 @@ class VoiceMemory:
         return (mel + 1e-7 * loudest[..., None]).log() @ cosines.to(power).T, heard.to(power.dtype)
 
 
-def _moments(
+def moments(
     statistics: Float[Tensor, "batch rows statistics"],
 ) -> tuple[Float[Tensor, "batch rows 1"], Float[Tensor, "batch rows cepstra"], Float[Tensor, "batch rows cepstra"]]:
     """Return number, mean and variance; zeros of nothing."""

@@ -37,6 +37,7 @@ from slotaudio.spec import Spec
 
 if TYPE_CHECKING:
     from slotaudio.representation import Embedding
+    from slotaudio.separation.extraction import Extracted
 
 Progress = Callable[[float], None]
 Observer = Callable[[Observation], None]
@@ -227,6 +228,33 @@ class Separator:
 
         with opened(source, sample_rate, self.sample_rate) as (blocks, rate, name):
             return joined(list(slots_over_time(self, (block[0] for block in blocks), rate, attention, name)))
+
+    def extract(
+        self,
+        wave: Wave,
+        example: Wave | str | os.PathLike[str],
+        sample_rate: int | None = None,
+        example_rate: int | None = None,
+        *,
+        least: float = 0.5,
+    ) -> "Extracted":
+        """Separate a wave and return the output of the voice that an example is of.
+
+        Voices are compared by their mean cepstra, not by words: some seconds of the same speaker, alone and
+        best from the same microphone, saying anything.
+
+        Args:
+            wave, sample_rate: as for calling the separator, but not a batch.
+            example: an audio file or a wave.
+            example_rate: of the wave that is the example; the model's by default. A file knows its own.
+            least: similarity, as a probability, below which a warning says that nobody matches.
+
+        Raises:
+            UserError, AudioFileError: as for calling the separator; an example with too little sound.
+        """
+        from slotaudio.separation.extraction import extract
+
+        return extract(self, wave, example, sample_rate, example_rate, least)
 
     def separate_file(self, path: str | os.PathLike[str], folder: str | os.PathLike[str], **options: Any) -> list[Path]:
         """Separate an audio file into files; see `slotaudio.separation.files.separate_file`."""
