@@ -92,7 +92,8 @@ device = "cpu"
 """
 
 folder = Path(tempfile.mkdtemp())
-(folder / "tiny.toml").write_text(recipe)
+with open(folder / "tiny.toml", "w") as file:
+    file.write(recipe)
 
 # %%
 # Train

@@ -95,7 +95,7 @@ print(
 # %%
 # Your class takes the place of the example in ``encoder.py``:
 
-(package / "slotaudio_patches" / "encoder.py").write_text('''"""The encoder `patches`."""
+code = '''"""The encoder `patches`."""
 
 from einops import rearrange
 from jaxtyping import Float
@@ -123,7 +123,9 @@ class Patches(nn.Module):
             tokens=rearrange(maps, "batch dim freq frames -> batch 1 (freq frames) dim"),
             positions=grid(*maps.shape[-2:]).to(maps),
         )
-''')
+'''
+with open(package / "slotaudio_patches" / "encoder.py", "w") as file:
+    file.write(code)
 
 # %%
 # Install it (``pip install -e slotaudio-patches`` is all that you need; these pages put it into a folder of its
