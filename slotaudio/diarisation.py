@@ -128,8 +128,28 @@ def diarise(
     else:
         active = by_level(levels.finish()[:, kept], rule)
         edges = np.arange(len(active) + 1) * levels.frame / rate
-    names = separator.model.names or [f"slot{slot}" for slot in range(1, separator.model.slots + 1)]
+    names = separator.model.names or _numbered(separator.model.slots)
     return turns(active, np.minimum(edges, seconds), [names[slot] for slot in kept], rule, recording)
+
+
+def turns_by_level(
+    waves: Float[Tensor, "slots channels time"],
+    sample_rate: int,
+    rule: TurnRule | None = None,
+    recording: str = "recording",
+) -> list[Turn]:
+    """Return the turns of sources that are in memory: true ones, or those of any separation."""
+    rule = rule or TurnRule()
+    levels = _Levels(sample_rate)
+    levels.push(waves)
+    active = by_level(levels.finish(), rule)
+    edges = np.arange(len(active) + 1) * levels.frame / sample_rate
+    edges = np.minimum(edges, waves.shape[-1] / sample_rate)
+    return turns(active, edges, _numbered(len(waves)), rule, recording)
+
+
+def _numbered(slots: int) -> list[str]:
+    return [f"slot{slot}" for slot in range(1, slots + 1)]
 
 
 def by_presence(probability: Float[np.ndarray, "steps slots"], rule: TurnRule) -> Bool[np.ndarray, "steps slots"]:

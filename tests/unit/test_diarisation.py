@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from slotaudio import Separator, Spec, UserError, compose
 from slotaudio.data.bundled import speech
 from slotaudio.data.conversations import Conversations
-from slotaudio.diarisation import TurnRule, by_level, by_presence, diarise, turns
+from slotaudio.diarisation import TurnRule, by_level, by_presence, diarise, turns, turns_by_level
 from slotaudio.evaluation.diarisation import diarisation_error
 from slotaudio.evaluation.rows import informed_rows
 from slotaudio.rttm import Turn
@@ -117,6 +117,8 @@ def test_oracle_outputs_give_the_turns():
     assert {turn.recording for turn in found} == {"talk"}
     assert {turn.speaker for turn in found} == {"slot1", "slot2"}
     assert diarisation_error(conversation.turns, found, collar=0.25).rate < 0.15
+    true = turns_by_level(sources, 16000, recording="talk")
+    assert diarisation_error(true, found, collar=0.25).rate < 0.05
 
 
 def test_presence_decides_where_it_was_taught():
