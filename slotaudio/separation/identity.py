@@ -135,6 +135,15 @@ class VoiceMemory:
         return (mel + 1e-7 * loudest[..., None]).log() @ cosines.to(power).T, heard.to(power.dtype)
 
 
+def mel_power(
+    frame: Float[Tensor, "batch slots channels frame"], sample_rate: int
+) -> Float[Tensor, "batch slots bands"]:
+    """Return the energy of one frame in bands of equal width in mel, all channels together."""
+    spectrum = torch.fft.rfft(frame.float() * torch.hann_window(frame.shape[-1], device=frame.device))
+    power = reduce(spectrum.abs().square(), "batch slots channels freq -> batch slots freq", "sum")
+    return power @ _bases(power.shape[-1], sample_rate)[0].to(power).T
+
+
 def moments(
     statistics: Float[Tensor, "batch rows statistics"],
 ) -> tuple[Float[Tensor, "batch rows 1"], Float[Tensor, "batch rows cepstra"], Float[Tensor, "batch rows cepstra"]]:

@@ -32,6 +32,7 @@ from slotaudio.separation.level import TRAINED
 from slotaudio.separation.masks import mask_function
 from slotaudio.separation.observation import Observation
 from slotaudio.separation.presence import PresenceMeter, source_range
+from slotaudio.separation.seams import BySeam
 from slotaudio.separation.stream import Framing, SourceStream
 from slotaudio.spec import Spec
 
@@ -70,7 +71,8 @@ class Separator:
     Args:
         model: from `slotaudio.compose`, `slotaudio.preset` or `from_pretrained`; put into evaluation mode.
         joining: how a speaker stays the same output. ``"overlap"`` matches neighbouring windows blindly on the
-            samples they share, and through pauses on a memory of each output's voice; ``"given"`` trusts the
+            samples they share (without `overlap`, on the spectrum at their seam), and through pauses on a memory
+            of each output's voice; ``"given"`` trusts the
             model's order; ``"auto"`` trusts it where slots are carried from window to window, and matches
             otherwise. Slots with names are always taken as given.
         overlap: share of a window that the next one covers too, 0 to 0.9.
@@ -270,7 +272,7 @@ class Separator:
         """
         check_rate(sample_rate)
         if rule is None:
-            rule = AsGiven() if self.joining == "given" or self.model.names else self._by_overlap()
+            rule = AsGiven() if self.joining == "given" or self.model.names else self._blind()
             rule = Automatic(rule) if self.joining == "auto" and not self.model.names else rule
         return SourceStream(
             self.model, self.framing, rule, sample_rate, self.mask, self.consistent, self.level, self.seed, observer
@@ -296,8 +298,10 @@ class Separator:
         if source.damage is not None:
             raise source.damage
 
-    def _by_overlap(self) -> ByOverlap:
+    def _blind(self) -> JoiningRule:
         fresh = self.framing.hop / self.framing.window
+        if fresh == 1:
+            return BySeam(self._matcher(), sample_rate=self.sample_rate)
         return ByOverlap(self._matcher(), VoiceMemory(self.sample_rate, fresh))
 
     def _matcher(self) -> Any:

@@ -1,0 +1,189 @@
+"""Joining windows that lie side by side: what goes on across their seam, and whose voice it is."""
+
+from collections.abc import Sequence
+from itertools import permutations
+
+import torch
+from einops import einsum, rearrange, repeat
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from slotaudio.separation.identity import Identity, VoiceMemory, mel_power
+from slotaudio.separation.joining import SlotWindow, take
+from slotaudio.types import Matcher
+
+_MOST_ORDERED = 5
+"""Slots whose orders are all weighed against each other; of more, each window is decided by itself."""
+
+
+class BySeam:
+    """Blind, for windows that do not overlap: orders of slots are the states of a hidden Markov model.
+
+    From window to window sound goes on: the spectrum of a slot's last 32 ms before the seam is hardly another
+    than that of its first 32 ms after it. Within a window, a slot has the voice of one of the outputs
+    (`slotaudio.separation.identity`). The forward-backward recursion (Rabiner 1989, equations 19 to 27) over the
+    windows that are foreseen weighs both for all orders. The likeliest order of each window is taken; the voices
+    are learnt from all orders by their probabilities, so that a doubtful window teaches little.
+
+    Args:
+        matcher: the one the model was trained with.
+        identity: knows what each output sounds like; `VoiceMemory` by default.
+        steadiness: nats for the mean difference of a seam's bands, which is the root of that in log energy.
+        lapse: share of seams at which nothing goes on.
+        trust: of the evidence of voices; what is said in one window is of one piece.
+        loyalty: nats for the order that was taken last.
+    """
+
+    def __init__(
+        self,
+        matcher: Matcher,
+        identity: Identity | None = None,
+        sample_rate: int = 16000,
+        steadiness: float = 5.5,
+        sameness: float = 15.0,
+        lapse: float = 0.01,
+        trust: float = 0.25,
+        loyalty: float = 1.0,
+    ) -> None:
+        self.matcher = matcher
+        self.identity = VoiceMemory(sample_rate, fresh=1.0) if identity is None else identity
+        self.sample_rate = sample_rate
+        self.steadiness = steadiness
+        self.sameness = sameness
+        self.lapse = lapse
+        self.trust = trust
+        self.loyalty = loyalty
+        self._end: Float[Tensor, "batch slots channels time"] | None = None  # of the last window, its slots as given
+        self._last: Int[Tensor, "batch slots"] | None = None  # the order taken for it
+        self._loudest: Float[Tensor, " batch"] | None = None
+        self._belief: Float[Tensor, "batch orders"] | None = None  # in the last window
+        self._orders: Int[Tensor, "windows batch slots"] | None = None  # decided, not asked for yet
+
+    def foresee(self, windows: Sequence[SlotWindow], overlap: int) -> None:
+        """Decide the orders of the next windows together."""
+        said = torch.stack([self.identity.describe(window) for window in windows])
+        links = self._links(windows, overlap)
+        evidence = self._evidence(said)
+        if said.shape[2] > _MOST_ORDERED:
+            orders = self._one_by_one(links, evidence, said)
+        else:
+            orders = self._together(links, evidence, said)
+        self._orders, self._last = orders, orders[-1]
+
+    def __call__(
+        self, shared: Float[Tensor, "batch slots channels overlap"] | None, window: SlotWindow
+    ) -> Int[Tensor, "batch slots"]:
+        """Return for every output its slot; the first window's order is the outputs' order."""
+        if self._orders is None:
+            self.foresee([window], 0)
+        assert self._orders is not None
+        order, rest = self._orders[0], self._orders[1:]
+        self._orders = rest if len(rest) else None
+        return order
+
+    def _links(self, windows: Sequence[SlotWindow], overlap: int) -> Float[Tensor, "windows batch slots slots2"]:
+        """How well each slot of a window (last axis) goes on from each of the window before, in nats."""
+        waves = torch.stack([window.waves for window in windows])
+        size = overlap or min(waves.shape[-1], round(0.032 * self.sample_rate))
+        begins, ends = waves[..., :size], waves[..., -size:]
+        before = begins[:1] if self._end is None else self._end[None]
+        before = torch.cat([before, ends[:-1]])
+        self._end = ends[-1].clone()
+        return self._same(before, begins) if overlap else self._alike(before, begins)
+
+    def _same(
+        self,
+        before: Float[Tensor, "windows batch slots channels time"],
+        begins: Float[Tensor, "windows batch slots channels time"],
+    ) -> Float[Tensor, "windows batch slots slots2"]:
+        """Of samples that both windows heard: by their difference."""
+        old, new = (rearrange(each, "windows batch slots c t -> windows batch slots (c t)") for each in (before, begins))
+        error = torch.cdist(old, new, compute_mode="donot_use_mm_for_euclid_dist").square()
+        energy = new.square().sum(dim=(2, 3))
+        return -self.sameness * error / (energy + self._floors(energy, 1e-3))[..., None, None]
+
+    def _alike(
+        self,
+        before: Float[Tensor, "windows batch slots channels time"],
+        begins: Float[Tensor, "windows batch slots channels time"],
+    ) -> Float[Tensor, "windows batch slots slots2"]:
+        """Of samples that follow each other: by their spectra."""
+        count = len(before)
+        both = rearrange(torch.cat([before, begins]), "windows batch slots c t -> (windows batch) slots c t")
+        power = mel_power(both, self.sample_rate).unflatten(0, (2 * count, -1))
+        loudest = torch.maximum(power[:count], power[count:]).mean(dim=3).amax(dim=2)
+        power = power + self._floors(loudest, 1e-4).repeat(2, 1)[..., None, None]
+        old, new = power.log().split(count)
+        return -self.steadiness * (old[:, :, :, None] - new[:, :, None]).abs().sqrt().mean(dim=-1)
+
+    def _floors(self, energy: Float[Tensor, "windows batch"], share: float) -> Float[Tensor, "windows batch"]:
+        """Return what counts as silence in each window: a share of the loudest so far."""
+        floors = []
+        for here in energy:
+            self._loudest = here if self._loudest is None else torch.maximum(0.999 * self._loudest, here)
+            floors.append(share * self._loudest.clamp_min(1e-16))
+        return torch.stack(floors)
+
+    def _evidence(
+        self, said: Float[Tensor, "windows batch slots statistics"]
+    ) -> Float[Tensor, "windows batch slots outputs"]:
+        """Whose voice each slot of each window has, in nats."""
+        windows, _, slots, _ = said.shape
+        if self._last is None:
+            return said.new_zeros(*said.shape[:3], slots)
+        flat = rearrange(said, "windows batch slots d -> batch (windows slots) d")
+        evidence = self.identity.evidence(flat, torch.zeros_like(flat[:, :slots]))
+        evidence = evidence - evidence.amax(dim=-1, keepdim=True)
+        return self.trust * rearrange(evidence, "batch (windows slots) o -> windows batch slots o", windows=windows)
+
+    def _one_by_one(
+        self,
+        links: Float[Tensor, "windows batch slots slots2"],
+        evidence: Float[Tensor, "windows batch slots outputs"],
+        said: Float[Tensor, "windows batch slots statistics"],
+    ) -> Int[Tensor, "windows batch slots"]:
+        """Take the best order of each window after that of the window before."""
+        _, batch, slots, _ = said.shape
+        first = repeat(torch.arange(slots, device=said.device), "slots -> batch slots", batch=batch)
+        orders, last = [], self._last
+        for link, hear, words in zip(links, evidence, said, strict=True):
+            # where nothing tells slots apart, they stay in their places
+            last = first if last is None else self.matcher(-(take(link, last).mT + hear + 1e-6 * torch.eye(slots)))
+            orders.append(last)
+            self.identity.remember(take(words, last))
+        return torch.stack(orders)
+
+    def _together(
+        self,
+        links: Float[Tensor, "windows batch slots slots2"],
+        evidence: Float[Tensor, "windows batch slots outputs"],
+        said: Float[Tensor, "windows batch slots statistics"],
+    ) -> Int[Tensor, "windows batch slots"]:
+        """Weigh all orders of all windows against each other."""
+        _, batch, slots, _ = said.shape
+        orders = torch.tensor(list(permutations(range(slots))), device=said.device)
+        outputs = torch.arange(slots, device=said.device)
+        heard = evidence[:, :, orders, outputs].sum(dim=-1)
+        moves = links[:, :, orders[:, None], orders[None, :]].sum(dim=-1).softmax(dim=-1)
+        moves = ((1 - self.lapse) * moves + self.lapse / len(orders)).log()
+        forward = []
+        if self._belief is None:  # the first window's order is right by definition
+            moves[0] = -1e9
+            moves[0, :, :, 0] = 0.0
+            self._belief = said.new_zeros(batch, len(orders))
+        belief = self._belief
+        for move, hear in zip(moves, heard, strict=True):
+            belief = ((belief[:, :, None] + move).logsumexp(dim=1) + hear).log_softmax(dim=1)
+            forward.append(belief)
+        backward, later = [], torch.zeros_like(belief)
+        for move, hear in zip(moves.flip(0), heard.flip(0), strict=True):
+            backward.append(later)
+            later = (move + (hear + later)[:, None]).logsumexp(dim=2)
+            later = later - later.amax(dim=1, keepdim=True)
+        probable = torch.stack([f + b for f, b in zip(forward, reversed(backward), strict=True)]).softmax(dim=-1)
+        likeliest = probable.argmax(dim=-1)
+        for each, words in zip(probable, said, strict=True):
+            self.identity.remember(einsum(each, words[:, orders], "batch p, batch p o d -> batch o d"))
+        taken = torch.nn.functional.one_hot(likeliest[-1], len(orders))
+        self._belief = belief + self.loyalty * taken
+        return orders[likeliest]

@@ -1,0 +1,59 @@
+"""Recordings that are not two people who talk to each other: outputs are complete, and nobody is invented."""
+
+import torch
+
+from slotaudio import Separator, Spec
+from slotaudio.data.bundled import speech
+from slotaudio.data.folder import FolderMixtures
+from slotaudio.identity import identity
+from slotaudio.separation.oracle import oracle
+from slotaudio.separation.separator import Separated
+
+RATE = 16000
+
+
+def voices(count: int, seconds: float = 4.0) -> torch.Tensor:
+    """Speech of different people, ``sources 1 time``."""
+    return FolderMixtures(speech("dev"), seconds=seconds, sources=count, size=1, seed=2, fixed=True)[0][1]
+
+
+def found_in(heard: torch.Tensor, slots: torch.Tensor) -> Separated:
+    """Separate what is heard with the ideal masks for what the slots hold, without knowing how many are sources."""
+    model = oracle(slots[None], Spec("stft", framing="centred"))
+    separator = Separator(model, sources="unknown")
+    model.decoder.rewind(separator.framing)
+    return separator(heard, RATE)
+
+
+def test_of_one_speaker_there_is_one_source():
+    (voice,) = voices(1)
+    found = found_in(voice, torch.stack([torch.zeros_like(voice), voice]))
+    assert found.slots.tolist() == [1]
+    torch.testing.assert_close(found.sources[0], voice, rtol=0, atol=1e-3)
+
+
+def test_of_silence_there_is_one_silent_source():
+    found = found_in(torch.zeros(1, RATE), torch.zeros(2, 1, RATE))
+    assert found.presence.tolist() == [0.0, 0.0]
+    assert found.sources.shape == (1, 1, RATE)
+    assert not found.sources.any()
+
+
+def test_more_speakers_than_slots_share_them():
+    everybody = voices(3)
+    slots = torch.stack([everybody[0], everybody[1] + everybody[2]])
+    found = found_in(everybody.sum(0), slots)
+    assert found.slots.tolist() == [0, 1]
+    torch.testing.assert_close(found.sources.sum(0), everybody.sum(0), rtol=0, atol=1e-4)
+    judged = identity(found.sources[:, 0], everybody[:, 0], RATE)
+    assert judged.assignment.count(-1) == 1
+
+
+def test_a_pause_of_two_minutes_is_survived_side_by_side():
+    spoken = voices(2, seconds=9.0)
+    sources = torch.cat([spoken[..., : 6 * RATE], torch.zeros(2, 1, 120 * RATE), spoken[..., 6 * RATE :]], dim=-1)
+    model = oracle(sources[None], Spec("stft", framing="centred"), shuffle=torch.Generator().manual_seed(0))
+    separator = Separator(model, overlap=0.0)
+    model.decoder.rewind(separator.framing)
+    estimates = separator(sources.sum(0), RATE).sources
+    assert identity(estimates[:, 0], sources[:, 0], RATE).right_returns == 1.0
