@@ -33,7 +33,7 @@ _PLACES = {
         *(f"{family}s" for family in FAMILIES if family != "dataset"),
         *["bands", "dual_path", "positions"],
     ],
-    "Separation": ["separation"],
+    "Separation": ["separation", "diarisation"],
     "Audio": ["audio", "resampling", "rttm", "listening"],
     "Data": ["data"],
     "Training and measuring": ["training", "evaluation", "metrics", "identity", "plotting", "representation"],

@@ -35,11 +35,13 @@ panels = figure.subplots(1 + len(estimates), 1, sharex=True)
 top = spectrogram(panels[0], mixture, 16000)
 panels[0].set_title("mixture", loc="left")
 for slot, axes in enumerate(panels[1:]):
-    spectrogram(axes, mixture, 16000, top, "gray")
+    spectrogram(axes, mixture, 16000, top, "gray_r")
     if attention is not None:
         attention_overlay(axes, attention[slot], SLOT_COLOURS[slot], 4.0, 8.0)
     axes.set_title(f"slot {slot + 1}: where it looked", loc="left", color=SLOT_COLOURS[slot])
-panels[-1].set_xlabel("seconds")
+panels[-1].set_xlabel("time (s)")
+for axes in panels:
+    axes.set_ylabel("frequency (kHz)")
 figure
 
 # %%
@@ -78,21 +80,6 @@ from slotaudio.plotting import assignment_figure
 cost = si_sdr(estimates[None], sources[None], mixture[None])
 chosen = model.matcher(cost)
 assignment_figure(-cost[0], chosen[0], label="SI-SDR (dB)")
-
-# %%
-# How alike the slots are
-# -----------------------
-# Two slots that hold different voices should be different vectors. Over the windows of this recording:
-
-vectors = torch.stack([seen.slots.vectors[0, 0] for seen in observations])  # windows slots dim
-similarity = torch.nn.functional.cosine_similarity(vectors[:, 0], vectors[:, 1], dim=-1)
-
-figure = Figure(figsize=(10, 2.6), layout="constrained")
-axes = figure.subplots()
-axes.plot([seen.start for seen in observations], similarity, color=SLOT_COLOURS[1])
-axes.set(xlabel="seconds", ylabel="cosine similarity", ylim=(-1, 1.05), xlim=(0, 4))
-axes.spines[["top", "right"]].set_visible(False)
-figure
 
 # %%
 # To see slots for minutes instead of seconds, go on with :doc:`plot_5_conversation`.

@@ -82,12 +82,12 @@ size = 4
 fixed = true      # the same mixtures every time
 
 [train]
-steps = 80
+steps = 40
 batch_size = 8
 learning_rate = 1e-3
 warmup_steps = 10
-validate_every = 40
-log_every = 4
+validate_every = 20
+log_every = 2
 device = "cpu"
 """
 
@@ -130,7 +130,7 @@ losses = [float(row["loss"]) for row in rows if row.get("loss")]
 figure = Figure(figsize=(9, 3), layout="constrained")
 axes = figure.subplots()
 axes.plot(steps, losses, color="#1971c2")
-axes.set(xlabel="step", ylabel="loss", xlim=(0, 80))
+axes.set(xlabel="step", ylabel="loss", xlim=(0, 40))
 axes.spines[["top", "right"]].set_visible(False)
 figure
 

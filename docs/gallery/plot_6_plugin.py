@@ -71,7 +71,8 @@ def run(*command, **options):
     """Run a command as you would in a terminal, and print what it says."""
     print("$", *(Path(part).name if str(part).startswith("/") else part for part in command))
     done = subprocess.run([*command], capture_output=True, text=True, cwd=folder, **options)
-    print(done.stdout[-2000:] or done.stderr[-2000:])
+    print(done.stdout[-2000:], done.stderr[-2000:])
+    done.check_returncode()
 
 
 slotaudio = [sys.executable, "-m", "slotaudio"]

@@ -71,8 +71,8 @@ table = [
     *("--windows", "0.5,1.0", "--oracle", "ibm,wiener", "--joining", "reference", "--quiet"),
     *("--set", "frontend.framing=end_pad"),
 ]
-done = subprocess.run(table, capture_output=True, text=True)
-print(done.stdout or done.stderr)
+done = subprocess.run(table, capture_output=True, text=True, check=True)
+print(done.stdout)
 
 # %%
 # The rest

@@ -83,7 +83,7 @@ objective = build("objective", Spec("relative_mse", l1_weight=1.0))
 optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
 generator = torch.Generator().manual_seed(0)
 losses = []
-for _ in range(60):
+for _ in range(40):
     start = int(torch.randint(stems.shape[-1] - RATE, (), generator=generator))
     sources = stems[None, ..., start : start + RATE]
     loss = objective(model, Batch(sources.sum(1), sources))["loss"]

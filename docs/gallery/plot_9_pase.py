@@ -78,7 +78,7 @@ workers = ["lps", "mfcc", "lim", "gim", "spc"]
 objective = build("objective", Spec("pase", workers=workers, hidden=32), in_dim=100, sample_rate=16000)
 optimizer = torch.optim.Adam([*small.parameters(), *objective.parameters()], lr=1e-3)
 history = []
-for step in range(24):
+for step in range(12):
     losses = objective(small, collate([pairs[step % 8]]))
     optimizer.zero_grad()
     losses["loss"].backward()
