@@ -42,7 +42,7 @@ def test_version():
 
 def test_components_lists_every_family_with_a_summary():
     listed = slotaudio("components").stdout
-    for word in ("frontends", "stft", "matchers", "hungarian", "datasets", "folder"):
+    for word in ("embedders", "log_mel", "frontends", "stft", "matchers", "hungarian", "datasets", "folder"):
         assert word in listed
     assert "no source found" not in listed
 
@@ -59,7 +59,7 @@ def test_unknown_family_is_the_users_error():
     assert done.returncode == 2
     assert done.stderr.strip() == (
         "slotaudio: error: no family named 'flavour'; the families are: "
-        "frontend, encoder, bottleneck, decoder, matcher, objective, dataset"
+        "frontend, encoder, bottleneck, decoder, matcher, objective, dataset, embedder"
     )
 
 
