@@ -21,6 +21,7 @@ import torch
 from bottlenecks_report import curves, read, tables
 
 from slotaudio import SlotModel, Spec, build, compose
+from slotaudio.collapse import Collapse, alike, collapse
 from slotaudio.data.batches import collate
 from slotaudio.evaluation.long import evaluate_long
 from slotaudio.evaluation.results import evaluate, summarise
@@ -29,7 +30,6 @@ from slotaudio.metrics import score
 from slotaudio.objectives.views import cut
 from slotaudio.plotting import save
 from slotaudio.training.data import Batches
-from slotaudio_evidence.collapse import Collapse, attention_overlap, collapse, slot_similarity
 
 RATE = 8000
 CORRECTOR = {"slot_dim": 128, "iterations": 3}
@@ -158,15 +158,13 @@ def diagnosed(model: SlotModel, batch: Any) -> dict[str, float]:
     sources = cut(batch.sources, model.window_samples).flatten(0, 1)
     prediction = model(mixture)
     estimates = model.sources(prediction, len(mixture)).flatten(0, 1)
-    assert prediction.slots.attention is not None
     gain = score(estimates, sources, mixture.flatten(0, 1), metrics=("si_sdr",)).mean("si_sdr_i")
     energy = sources.square().sum(dim=(2, 3))
     both = energy.amin(dim=1) > 0.03 * energy.amax(dim=1)  # within 15 dB
     return {
         "window_si_sdri": gain[both].mean().item(),
         "collapsed": collapse(estimates, sources).share,
-        "overlap": attention_overlap(prediction.slots.attention).mean().item(),
-        "similarity": slot_similarity(prediction.slots.vectors).mean().item(),
+        **alike([prediction.slots]),
     }
 
 

@@ -22,8 +22,8 @@ WITHIN = {
     "si_sdri reference": ("ordered by the sources", "{:.2f}", 1.0),
     "si_sdri blind": ("joined blindly", "{:.2f}", 1.0),
     "collapsed": ("collapsed", "{:.0f} %", 100.0),
-    "overlap": ("attention overlap", "{:.2f}", 1.0),
-    "similarity": ("slot cosine", "{:.2f}", 1.0),
+    "attention_overlap": ("attention overlap", "{:.2f}", 1.0),
+    "slot_similarity": ("slot cosine", "{:.2f}", 1.0),
 }
 THROUGH = {
     "talk right_windows adjacent-given": ("right windows", "{:.0f} %", 100.0),
@@ -35,8 +35,8 @@ THROUGH = {
 PANELS = {
     "window_si_sdri": ("SI-SDRi of a window (dB)", None),
     "collapsed": ("collapsed windows (share)", (0.0, 1.02)),
-    "overlap": ("attention overlap (share)", (0.0, 1.02)),
-    "similarity": ("cosine of the slots", (None, 1.02)),
+    "attention_overlap": ("attention overlap (share)", (0.0, 1.02)),
+    "slot_similarity": ("cosine of the slots", (None, 1.02)),
 }
 
 

@@ -9,9 +9,11 @@ import lightning
 import torch
 from torch import Tensor, nn
 
+from slotaudio.collapse import alike
 from slotaudio.errors import SlotaudioError
-from slotaudio.metrics import in_order, score
+from slotaudio.metrics import score
 from slotaudio.model import SlotModel
+from slotaudio.separation.observation import Observation
 from slotaudio.separation.separator import Separator
 from slotaudio.training.options import TrainOptions
 from slotaudio.training.processes import shard, totals
@@ -41,6 +43,8 @@ class Training(lightning.LightningModule):
         self.objective = objective
         self.options = options
         self.items = len(validation) if isinstance(validation, Sized) else None
+        self.seen: list[Observation] = []
+        """What the model saw in the first validation mixture, window by window."""
         self._losses: list[Tensor] = []
         self._scores: dict[str, list[float]] = defaultdict(list)
 
@@ -65,30 +69,34 @@ class Training(lightning.LightningModule):
             raise TrainingDiverged(f"the loss is {bad[0]}" if bad else f"the gradient's norm is {norm.item()}")
         self.log_dict({"train/gradient_norm": norm, "train/learning_rate": optimizer.param_groups[0]["lr"]})
 
-    def validation_step(self, batch: Batch, index: int) -> Tensor | None:
+    def validation_step(self, batch: Batch, index: int) -> dict[str, Tensor] | None:
+        """Measure; return the estimates, one for each slot, and the assignment, where there is something to hear."""
         item = index if self.items is None else index * self.trainer.world_size + self.global_rank
         torch.manual_seed(item)
         found = {"loss": self.objective(self.model, batch)["loss"]}
-        estimates = None
+        heard = None
         # without a decoder, or as many slots as sources (an autoencoder has one), the loss has to do
         if self.model.decoder is not None and self.model.slots >= batch.sources.shape[1]:
-            estimates = Separator(self.model)(batch.mixture).sources
+            self.seen = [] if index == 0 else self.seen
+            estimates = Separator(self.model)(batch.mixture, observer=None if index else self.seen.append).sources
             scores = score(estimates, batch.sources, batch.mixture, self.model.matcher, metrics=("si_sdr",))
             found |= {name: scores.mean(name).mean() for name in ("si_sdr", "si_sdr_i")}
-            estimates = in_order(estimates, scores.assignment)
+            heard = {"estimates": estimates, "assignment": scores.assignment}
         if self.items is None or item < self.items:
             for name, value in found.items():
                 if name == "loss" or not torch.isnan(value):  # silence has no ratio, a lone source no improvement
                     self._scores[name].append(float(value))
-        return estimates
+        return heard
 
     def on_validation_epoch_end(self) -> None:
-        """Log the means over the items of all processes."""
+        """Log the means over the items of all processes, and how alike the slots are in the first item."""
         found = [(sum(self._scores[name]), len(self._scores[name])) for name in _SCORES]
         self._scores.clear()
         for name, (total, count) in zip(_SCORES, totals(self.trainer, torch.tensor(found).double()), strict=True):
             if count:
                 self.log(f"validation/{name}", total / count, prog_bar=name == "si_sdr_i", batch_size=1)
+        for name, value in alike([window.slots for window in self.seen]).items():
+            self.log(f"validation/{name}", value, batch_size=1)
 
     def configure_optimizers(self) -> Any:
         options = self.options

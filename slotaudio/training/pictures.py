@@ -2,15 +2,17 @@
 
 import math
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import lightning
+import torch
 from jaxtyping import Float
 from lightning.pytorch.loggers import TensorBoardLogger
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from slotaudio.metrics import best_assignment, si_sdr
+from slotaudio.metrics import si_sdr
 from slotaudio.plotting import (
     PowerMap,
     SlotHistory,
@@ -49,10 +51,12 @@ class Pictures(lightning.Callback):
         self._drawn = time.monotonic()
         rate, step = module.model.sample_rate, trainer.global_step
         mixture, sources = batch.mixture[0].float().cpu(), batch.sources[0].float().cpu()
-        figures, estimates = pictured(module.model, mixture, sources, f"step {step}")
+        given, chosen = outputs["estimates"][0].float().cpu(), outputs["assignment"][0].cpu()
+        order = [*chosen.tolist(), *sorted(set(range(len(given))) - set(chosen.tolist()))]
         waves = {"mixture": mixture[0]}
-        for number, (source, estimate) in enumerate(zip(sources, estimates, strict=False), start=1):
+        for number, (source, estimate) in enumerate(zip(sources, given[order], strict=False), start=1):
             waves |= {f"source {number}": source[0], f"estimate {number}": estimate[0]}
+        figures = _figures(module.model, mixture, sources, given, order, module.seen, f"step {step}")
         for board in boards:
             for name, figure in figures.items():
                 board.add_image(f"validation/{name}", pixels(figure), step, dataformats="HWC")
@@ -60,39 +64,37 @@ class Pictures(lightning.Callback):
                 board.add_audio(f"validation/{name}", wave.clamp(-1, 1), step, rate)
 
 
-def pictured(
-    model: Any, mixture: Float[Tensor, "channels time"], sources: Float[Tensor, "sources channels time"], title: str
-) -> tuple[dict[str, Figure], Float[Tensor, "slots channels time"]]:
-    """Separate one mixture; return its pictures by name and the estimates, those of the sources first."""
-    history, seen = SlotHistory(), list[Observation]()
-
-    def watch(window: Observation) -> None:
-        seen.append(window)
-        history(window)
-
-    separator = Separator(model)
-    given = separator(mixture, observer=watch).sources
-    chosen = best_assignment(given[None], sources[None], mixture[None], model.matcher)[0]
-    order = [*chosen.tolist(), *sorted(set(range(len(given))) - set(chosen.tolist()))]
-    estimates, rate = given[order], separator.sample_rate
-    window = separator.framing.window / rate
+def _figures(
+    model: Any,
+    mixture: Float[Tensor, "channels time"],
+    sources: Float[Tensor, "sources channels time"],
+    given: Float[Tensor, "slots channels time"],
+    order: Sequence[int],
+    seen: Sequence[Observation],
+    title: str,
+) -> dict[str, Figure]:
+    """Draw one separated mixture; `order` names the slots of the sources first."""
+    history, rate = SlotHistory(), model.sample_rate
+    for observation in seen:
+        history(observation)
+    window = Separator(model).framing.window / rate
     attention = attention_map(seen, window, mixture.shape[-1] / rate)
     names = list(model.names or [f"slot {slot + 1}" for slot in range(len(given))])
     ordered: dict[str, Any] = {"names": [names[slot] for slot in order], "colours": order, "title": title}
     slots, each = given.flatten(1), sources.flatten(1)
     pairs = (len(slots), len(each), -1)
-    ratios = si_sdr(slots[:, None].expand(pairs), each[None].expand(pairs))
-    figures = {
+    ratios = si_sdr(slots[:, None].expand(pairs), each[None].expand(pairs)).float()
+    chosen = torch.tensor(order[: len(sources)])
+    return {
         "separation": separation_figure(
-            mixture, estimates, rate, sources, None if attention is None else attention[order], **ordered
+            mixture, given[order], rate, sources, None if attention is None else attention[order], **ordered
         ),
-        "timeline": timeline_figure(_power(mixture, rate), [_power(wave, rate) for wave in estimates], **ordered),
+        "timeline": timeline_figure(_power(mixture, rate), [_power(wave, rate) for wave in given[order]], **ordered),
         "identity": identity_figure(
             history.vectors, history.times(window), history.shares, history.heard, names, title
         ),
-        "assignment": assignment_figure(ratios.float(), chosen, rows=names, label="SI-SDR (dB)", title=title),
+        "assignment": assignment_figure(ratios, chosen, rows=names, label="SI-SDR (dB)", title=title),
     }
-    return figures, estimates
 
 
 def _power(wave: Float[Tensor, "channels time"], rate: int) -> PowerMap:

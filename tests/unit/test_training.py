@@ -278,6 +278,7 @@ def test_pictures_and_sound_are_logged(script):
     sounds = {"mixture", "source 1", "source 2", "estimate 1", "estimate 2"}
     assert set(events.Tags()["audio"]) == {f"validation/{name}" for name in sounds}
     assert {"train/loss", "train/audio_per_second", "validation/si_sdr_i"} <= set(events.Tags()["scalars"])
+    assert {"validation/slot_similarity", "validation/attention_overlap"} <= set(events.Tags()["scalars"])
 
 
 def test_bf16_and_fp32_lose_alike(script):

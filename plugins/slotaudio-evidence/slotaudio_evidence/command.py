@@ -19,37 +19,29 @@ def collapse(
     drawn = {"path": data, "size": mixtures, "seconds": seconds, "sources": sources, "seed": seed}
     for name in models:
         model = SlotModel.from_pretrained(name)
-        found, overlap, similarity = collapse_of(
-            model, build("dataset", {"name": "folder", "rate": model.sample_rate, **drawn})
-        )
-        print(
-            f"{name}: {found.share:.1%} of {found.windows} windows ({found.collapsed}) have two slots on the loudest; "
-            f"attention overlap {overlap:.2f}, cosine of slots {similarity:.2f}"
-        )
+        found, inside = collapse_of(model, build("dataset", {"name": "folder", "rate": model.sample_rate, **drawn}))
+        share = f"{found.share:.1%} of {found.windows} windows ({found.collapsed}) have two slots on the loudest"
+        print(f"{name}: {share}", *(f"{what.replace('_', ' ')} {mean:.2f}" for what, mean in inside.items()), sep="; ")
 
 
-def collapse_of(model: Any, mixtures: Any) -> tuple[Any, float, float]:
+def collapse_of(model: Any, mixtures: Any) -> tuple[Any, dict[str, float]]:
     """Look at a model over a data set, window by window, unjoined.
 
     Returns:
-        The `slotaudio_evidence.collapse.Collapse`, and means of `attention_overlap` (NaN for models that show no
-        attention) and `slot_similarity`.
+        The `slotaudio.collapse.Collapse`, and what `slotaudio.collapse.alike` says of all windows.
     """
     import torch
 
+    from slotaudio.collapse import Collapse, alike
+    from slotaudio.collapse import collapse as counted
     from slotaudio.objectives.views import cut
-    from slotaudio_evidence.collapse import Collapse, attention_overlap, slot_similarity
-    from slotaudio_evidence.collapse import collapse as counted
 
-    total, overlaps, similarities = Collapse(0, 0), [], []
+    total, slots = Collapse(0, 0), []
     with torch.no_grad():
         for index in range(len(mixtures)):
             mixture, sources, _ = mixtures[index]
             windows = cut(mixture[None, None], model.window_samples)[:, :, 0]
             prediction = model(windows)
             total += counted(model.sources(prediction)[0], cut(sources[None], model.window_samples)[0])
-            similarities.append(slot_similarity(prediction.slots.vectors).mean())
-            if prediction.slots.attention is not None:
-                overlaps.append(attention_overlap(prediction.slots.attention).mean())
-    means = [torch.stack(values).mean().item() if values else float("nan") for values in (overlaps, similarities)]
-    return total, means[0], means[1]
+            slots.append(prediction.slots)
+    return total, alike(slots)

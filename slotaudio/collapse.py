@@ -1,12 +1,14 @@
 """Slot collapse: how often two slots take the loudest source of a window, and how alike slots are inside."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from slotaudio import UserError
+from slotaudio.errors import UserError
+from slotaudio.types import Slots
 
 AUDIBLE = 1e-3
 """Energy below this share (-30 dB) of the window's loudest source counts as silence."""
@@ -85,6 +87,20 @@ def slot_similarity(vectors: Float[Tensor, "batch steps slots dim"]) -> Float[Te
     """
     unit = torch.nn.functional.normalize(vectors, dim=-1)
     return _mean_of_pairs(unit @ unit.mT)
+
+
+def alike(windows: Sequence[Slots]) -> dict[str, float]:
+    """Return the means of `slot_similarity` and, where there is attention, of `attention_overlap` over windows.
+
+    Nothing is returned of no windows, or of less than two slots.
+    """
+    if not windows or windows[0].vectors.shape[2] < 2:
+        return {}
+    found = {"slot_similarity": torch.cat([slot_similarity(slots.vectors.float()) for slots in windows], dim=1)}
+    attention = [slots.attention.float() for slots in windows if slots.attention is not None]
+    if attention:
+        found["attention_overlap"] = torch.cat([attention_overlap(shares) for shares in attention], dim=1)
+    return {name: float(values.mean()) for name, values in found.items()}
 
 
 def _mean_of_pairs(values: Float[Tensor, "batch steps slots slots"]) -> Float[Tensor, "batch steps"]:
