@@ -8,7 +8,7 @@ trained on. Prints Markdown; nothing is drawn from anywhere but fixed seeds.
 """
 
 import argparse
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,7 @@ from slotaudio_pase.contamination import Contamination
 from slotaudio_pase.objective import PaseWorkers
 from slotaudio_pase.workers import Regression
 
+RATE = 16000
 NEVER = dict.fromkeys(("reverberation", "overlap", "noise", "clipping", "chopping", "band_drop", "narrow_band"), 0.0)
 
 
@@ -54,13 +55,15 @@ def main() -> None:
     parser.add_argument(
         "--mixtures", type=int, default=200, help="pairs of utterances that the workers are asked about"
     )
+    parser.add_argument("--folds", type=int, default=5, help="of the probe")
     parser.add_argument("--examples", type=int, default=10000, help="that a probe is fitted on, at most")
     parser.add_argument("--rooms", help="folder of impulse responses; synthetic ones by default")
     parser.add_argument("--noises", help="folder of noises; synthetic ones by default")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    folder = SpeechFolder(options.speech)
+    folder = SpeechFolder(options.speech, RATE)
+    folder.preload()
     runs = [load(path) for path in options.runs]
     for run in runs:
         print_workers(run, options.speech, options.mixtures)
@@ -71,7 +74,7 @@ def main() -> None:
     for run in runs:
         features[f"{run.name}, untrained"] = embedder("tokens", run.untrained)
         features[f"{run.name}, {run.step:,} steps"] = embedder("tokens", run.trained)
-    print_probes(folder, features, options.examples)
+    print_probes(folder, features, options.folds, options.examples)
     print_robustness(folder, features, options)
 
 
@@ -153,14 +156,14 @@ def ignorant(workers: PaseWorkers, batch: Batch) -> dict[str, float]:
     return losses
 
 
-def print_probes(folder: SpeechFolder, features: Mapping[str, Embedder], examples: int) -> None:
+def print_probes(folder: SpeechFolder, features: Mapping[str, Embedder], folds: int, examples: int) -> None:
     """Print what a linear classifier makes of the features."""
-    found = list(probe(folder, features, ("frame", "window"), window=0.25, most=examples))
+    found = list(probe(folder, features, ("frame", "window"), window=0.25, folds=folds, most=examples))
     first = found[0]
     print("## Who speaks?\n")
     print(
-        f"{first.speakers} speakers, {first.utterances} utterances, 5 folds; a frame is 10 ms, 250 ms are the mean and "
-        "the standard deviation of their frames. In brackets the 95 % interval over utterances.\n"
+        f"{first.speakers} speakers, {first.utterances} utterances, {folds} folds; a frame is 10 ms, 250 ms are the "
+        "mean and the standard deviation of their frames. In brackets the 95 % interval over utterances.\n"
     )
     print("| features | numbers per frame | frame | 250 ms |\n|---|---|---|---|")
     for name in features:
@@ -184,7 +187,12 @@ def print_robustness(folder: SpeechFolder, features: Mapping[str, Embedder], opt
         "below 4 kHz only": Contamination(**{**NEVER, "narrow_band": 1.0}),
         "clipping at 0.3": Contamination(**{**NEVER, "clipping": 1.0}, clip_factors=(0.3,)),
     }
-    utterances = [(speaker, files[-3:], files[:-3]) for speaker, files in enumerate(folder.speakers.values())]
+    voices = [[clean(folder, file) for file in files] for files in folder.speakers.values()]
+    tested = [(speaker, wave) for speaker, waves in enumerate(voices) for wave in waves[-3:]]
+    spoiled = {
+        condition: [spoil(wave, torch.Generator().manual_seed(number)) for number, (_, wave) in enumerate(tested)]
+        for condition, spoil in conditions.items()
+    }
     print("## Spoiled speech\n")
     print(
         "Frames again, fitted on all but the last three utterances of each speaker, tested on those, spoiled; in "
@@ -192,36 +200,36 @@ def print_robustness(folder: SpeechFolder, features: Mapping[str, Embedder], opt
     )
     print(f"| features | {' | '.join(conditions)} |\n|---|{'---|' * len(conditions)}")
     for name, features_of in features.items():
-        rng = np.random.default_rng(0)
-        fitted = [(heard(features_of, folder, file), speaker) for speaker, _, files in utterances for file in files]
-        classifier = classify(fitted, len(utterances), options.examples, rng)
+        fitted = [
+            (heard(features_of, wave, wave), speaker) for speaker, waves in enumerate(voices) for wave in waves[:-3]
+        ]
+        classifier = classify(fitted, len(voices), options.examples)
         shares = []
-        for condition in conditions.values():
+        for waves in spoiled.values():
             right = total = 0
-            for speaker, files, _ in utterances:
-                for file in files:
-                    vectors = heard(features_of, folder, file, condition)
-                    right += int((classifier.predict(vectors) == speaker).sum())
-                    total += len(vectors)
+            for (speaker, wave), now in zip(tested, waves, strict=True):
+                vectors = heard(features_of, wave, now)
+                right += int((classifier.predict(vectors) == speaker).sum())
+                total += len(vectors)
             shares.append(right / total)
         drops = [f"{share:.1%} ({100 * (share - shares[0]):+.1f})" for share in shares[1:]]
         print(f"| {name} | {shares[0]:.1%} | {' | '.join(drops)} |", flush=True)
 
 
-def heard(
-    features: Embedder, folder: SpeechFolder, file: str, spoil: Callable[..., Tensor] | None = None
-) -> np.ndarray:
+def clean(folder: SpeechFolder, file: str) -> Tensor:
+    return torch.from_numpy(folder.read(file, 0, folder.length(file)))[None]
+
+
+def heard(features: Embedder, wave: Tensor, spoiled: Tensor) -> np.ndarray:
     """Return the vectors of the frames in which somebody speaks; which these are is told from the clean speech."""
-    wave = torch.from_numpy(folder.read(file, 0, folder.length(file)))[None]
-    spoiled = wave if spoil is None else spoil(wave, torch.Generator().manual_seed(len(wave[0])))
-    embedding = joined(list(features([spoiled], folder.rate)))
-    return embedding.vectors[audible(wave[0], folder.rate, embedding.times, embedding.window), 0]
+    embedding = joined(list(features([spoiled], RATE)))
+    return embedding.vectors[audible(wave[0], RATE, embedding.times, embedding.window), 0]
 
 
 def classify(fitted: list[tuple[np.ndarray, int]], speakers: int, examples: int, rng: np.random.Generator) -> Logistic:
     vectors = np.concatenate([each for each, _ in fitted])
     labels = np.concatenate([np.full(len(each), speaker) for each, speaker in fitted])
-    kept = rng.permutation(len(vectors))[:examples]
+    kept = np.random.default_rng(0).permutation(len(vectors))[:examples]
     return fit(vectors[kept], labels[kept], speakers)
 
 

@@ -9,6 +9,7 @@ from slotaudio.data.batches import collate
 from slotaudio.data.bundled import speech
 from slotaudio.data.folder import FolderMixtures
 from slotaudio.pretrained import from_pretrained
+from slotaudio.recipe import load_recipe
 from slotaudio.types import Batch
 from slotaudio_pase.objective import PASE, PaseWorkers
 
@@ -196,3 +197,11 @@ def test_swaps_show_every_pair_both_ways():
     anchor, same, other = together[:4, :12], together[:4, 12:], apart[:4, 12:]
     assert torch.equal(together[4:], torch.cat([same, anchor], dim=1))
     assert torch.equal(apart[4:], torch.cat([same, other], dim=1))
+
+
+@pytest.mark.parametrize(("name", "most"), [("pase-small", 850_000), ("pase-plus-small", 1_050_000)])
+def test_the_small_recipes_are_small(name, most):
+    recipe = load_recipe(name)
+    model = recipe.model()
+    assert sum(weight.numel() for weight in model.parameters()) < most
+    assert set(recipe.objective(model).heads) >= {"waveform", "mfcc", "prosody", "lim", "gim"}
