@@ -36,7 +36,11 @@ extensions = [
 exclude_patterns = ["_build", "gallery", "**/sg_execution_times.rst", "**/README.rst", "README.md"]
 nitpicky = False
 default_role = "py:obj"
-suppress_warnings = ["config.cache"]  # the gallery's scraper is a function, which cannot be pickled
+suppress_warnings = [
+    "config.cache",  # the gallery's scraper is a function, which cannot be pickled
+    "myst.header",  # pages of results, which are also read elsewhere, may begin where they like
+    "misc.highlighting_failure",  # sessions with an ellipsis
+]
 
 # -- the code ---------------------------------------------------------------------------------------------------
 autodoc_member_order = "bysource"

@@ -16,7 +16,7 @@ from sphinx.util import logging
 from sphinx.util.display import status_iterator
 
 from slotaudio.pluginmanager import BUILTIN
-from slotaudio.registry import FAMILIES, Offer
+from slotaudio.registry import FAMILIES, Offer, embedders
 from slotaudio.schema import readable
 
 DOCUMENTED = (BUILTIN, "evidence", "music", "pase")
@@ -56,9 +56,13 @@ def write_pages(app: Sphinx) -> None:
                 folder.write(name, f"{_page(offer)}\n% {mark}\n")
         for family in FAMILIES:
             folder.write(f"{family}s/index.md", _family(family, [o for o in offers if o.family == family]))
+        folder.write("embedders.md", _embedders())
         rows = [(f"[{f}]({f}s/index.md)", CONTRACTS[f][0], _names(f, offers)) for f in FAMILIES]
+        rows.append(
+            ("[embedder](embedders.md)", "features of recordings", ", ".join(f"`{name}`" for name in embedders))
+        )
         head = "# Components\n\n" + _INTRODUCTION + table(("family", "what it does", "components"), rows)
-        folder.write("index.md", head + "\n" + toctree(*(f"{family}s/index" for family in FAMILIES)))
+        folder.write("index.md", head + "\n" + toctree(*(f"{family}s/index" for family in FAMILIES), "embedders"))
 
 
 def _names(family: str, offers: list[Offer]) -> str:
@@ -78,6 +82,19 @@ def _family(family: str, offers: list[Offer]) -> str:
             table(("name", "what it is", "comes with"), rows),
             toctree(*(offer.name for offer in offers)),
         ]
+    )
+
+
+def _embedders() -> str:
+    """Features are asked for by name, but are no part of a model: one table is enough."""
+    rows = [
+        (f"`{offer.name}`", _summary(offer), "{py:obj}`~" + str(offer.target).replace(":", ".") + "`")
+        for offer in embedders.offers()
+        if offer.plugin in DOCUMENTED
+    ]
+    return (
+        "# Embedders\n\nWhat `slotaudio embed --features` and `slotaudio probe --features` know by name "
+        "({py:obj}`slotaudio.representation.Embedder`).\n\n" + table(("name", "what it is", "class"), rows)
     )
 
 
