@@ -86,7 +86,7 @@ steps = 40
 batch_size = 8
 learning_rate = 1e-3
 warmup_steps = 10
-validate_every = 20
+validate_every = 40
 log_every = 2
 device = "cpu"
 """
@@ -124,8 +124,8 @@ import csv
 from matplotlib.figure import Figure
 
 rows = [row for log in sorted(run.rglob("metrics.csv")) for row in csv.DictReader(log.open())]
-steps = [int(row["step"]) for row in rows if row.get("loss")]
-losses = [float(row["loss"]) for row in rows if row.get("loss")]
+steps = [int(row["step"]) for row in rows if row.get("train/loss")]
+losses = [float(row["train/loss"]) for row in rows if row.get("train/loss")]
 
 figure = Figure(figsize=(9, 3), layout="constrained")
 axes = figure.subplots()
