@@ -89,6 +89,7 @@ sphinx_gallery_conf = {
     "only_warn_on_example_error": False,
     "show_memory": False,
     "min_reported_time": 1000,
+    "default_thumb_file": str(Path(__file__).parent / "_static" / "thumbnail.png"),
     "download_all_examples": False,
     "remove_config_comments": True,
     "plot_gallery": True,
