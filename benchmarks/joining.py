@@ -24,29 +24,21 @@ from slotaudio.evaluation.rows import model_rows
 from slotaudio.identity import Identity, IdentityMeter
 from slotaudio.matchers.hungarian import Hungarian
 from slotaudio.pretrained import from_pretrained
+from slotaudio.separation.continuity import ByContinuity
 from slotaudio.separation.identity import VoiceMemory
-from slotaudio.separation.joining import AsGiven, ByOverlap, Joiner, JoiningRule, SlotWindow
+from slotaudio.separation.joining import AsGiven, Joiner, JoiningRule, SlotWindow
 from slotaudio.separation.oracle import Truth, oracle
-from slotaudio.separation.seams import BySeam
 from slotaudio.separation.separator import Separator
 
 PAUSE = 5.0
 RULES: dict[str, tuple[float, Callable[[], JoiningRule]]] = {
     "no memory": (0.0, AsGiven),
-    "voices, as for overlapping windows": (0.0, lambda: ByOverlap(Hungarian(), VoiceMemory(fresh=1.0))),
-    "voices": (0.0, lambda: BySeam(Hungarian(), steadiness=0.0)),
-    "seams": (0.0, lambda: BySeam(Hungarian(), trust=0.0)),
-    "seams and voices": (0.0, lambda: BySeam(Hungarian())),
-    "50 % overlap, no voices": (0.5, lambda: ByOverlap(Hungarian(), Deaf())),
-    "50 % overlap and voices": (0.5, lambda: ByOverlap(Hungarian())),
+    "voices": (0.0, lambda: ByContinuity(Hungarian(), VoiceMemory(fresh=1.0), steadiness=0.0)),
+    "seams": (0.0, lambda: ByContinuity(Hungarian(), VoiceMemory(fresh=1.0), trust=0.0)),
+    "seams and voices": (0.0, lambda: ByContinuity(Hungarian(), VoiceMemory(fresh=1.0))),
+    "50 % overlap, no voices": (0.5, lambda: ByContinuity(Hungarian(), trust=0.0)),
+    "50 % overlap and voices": (0.5, lambda: ByContinuity(Hungarian())),
 }
-
-
-class Deaf(VoiceMemory):
-    """A memory that tells nobody apart."""
-
-    def evidence(self, said: torch.Tensor, lately: torch.Tensor) -> torch.Tensor:
-        return said.new_zeros(*said.shape[:2], lately.shape[1])
 
 
 class Recorder(AsGiven):

@@ -30,15 +30,8 @@ class Identity(Protocol):
         """Return the statistics of a window's slots, zeros for those that are silent."""
         ...
 
-    def evidence(
-        self, said: Float[Tensor, "batch slots statistics"], lately: Float[Tensor, "batch outputs statistics"]
-    ) -> Float[Tensor, "batch slots outputs"]:
-        """Return log-likelihoods in nats that each output said this; only differences along `outputs` count.
-
-        Args:
-            said: by each slot.
-            lately: what was remembered of each output but is now in question.
-        """
+    def evidence(self, said: Float[Tensor, "batch slots statistics"]) -> Float[Tensor, "batch slots outputs"]:
+        """Return log-likelihoods in nats that each output said this; only differences along `outputs` count."""
         ...
 
     def remember(self, said: Float[Tensor, "batch outputs statistics"]) -> None:
@@ -88,14 +81,12 @@ class VoiceMemory:
         parts = torch.cat([torch.ones_like(cepstra[..., :1]), cepstra, cepstra.square()], dim=-1)
         return self.fresh * (heard[..., None] * parts).sum(dim=2)
 
-    def evidence(
-        self, said: Float[Tensor, "batch slots statistics"], lately: Float[Tensor, "batch outputs statistics"]
-    ) -> Float[Tensor, "batch slots outputs"]:
+    def evidence(self, said: Float[Tensor, "batch slots statistics"]) -> Float[Tensor, "batch slots outputs"]:
         """Return the log-likelihood of what each slot said for the voice of each output."""
         assert self._said is not None, "evidence() before remember()"
         usual = USUAL.to(said)
         _, everybody, _ = moments(self._said.sum(dim=1, keepdim=True))
-        number, mean, variance = moments(self._said - lately)
+        number, mean, variance = moments(self._said)
         number = self.trust * number
         within = (number * variance + self.prior * usual) / (number + self.prior)
         # what was heard of a voice tells its mean the better the more it was

@@ -14,6 +14,7 @@ from slotaudio.compose import build
 from slotaudio.errors import UserError
 from slotaudio.model import SlotModel
 from slotaudio.resampling import resample
+from slotaudio.separation.continuity import ByContinuity
 from slotaudio.separation.identity import VoiceMemory
 from slotaudio.separation.intake import (
     BLOCK,
@@ -27,12 +28,11 @@ from slotaudio.separation.intake import (
     like,
     opened,
 )
-from slotaudio.separation.joining import AsGiven, Automatic, ByOverlap, ByReference, JoiningRule, take
+from slotaudio.separation.joining import AsGiven, Automatic, ByReference, JoiningRule, take
 from slotaudio.separation.level import TRAINED
 from slotaudio.separation.masks import mask_function
 from slotaudio.separation.observation import Observation
 from slotaudio.separation.presence import PresenceMeter, source_range
-from slotaudio.separation.seams import BySeam
 from slotaudio.separation.stream import Framing, SourceStream
 from slotaudio.spec import Spec
 
@@ -298,11 +298,9 @@ class Separator:
         if source.damage is not None:
             raise source.damage
 
-    def _blind(self) -> JoiningRule:
-        fresh = self.framing.hop / self.framing.window
-        if fresh == 1:
-            return BySeam(self._matcher(), sample_rate=self.sample_rate)
-        return ByOverlap(self._matcher(), VoiceMemory(self.sample_rate, fresh))
+    def _blind(self) -> ByContinuity:
+        memory = VoiceMemory(self.sample_rate, fresh=self.framing.hop / self.framing.window)
+        return ByContinuity(self._matcher(), memory, self.sample_rate)
 
     def _matcher(self) -> Any:
         return self.model.matcher if self.model.matcher is not None else build("matcher", "hungarian")

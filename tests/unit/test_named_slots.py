@@ -9,7 +9,8 @@ from slotaudio import Separator, SlotModel, Spec, UserError, compose
 from slotaudio.cli import main
 from slotaudio.pretrained import from_pretrained, save_pretrained
 from slotaudio.recipe import load_recipe, preset
-from slotaudio.separation.joining import AsGiven, ByOverlap
+from slotaudio.separation.continuity import ByContinuity
+from slotaudio.separation.joining import AsGiven
 
 RATE = 8000
 
@@ -44,7 +45,7 @@ def test_models_without_names_stay_a_set(tmp_path):
     model = named(None)
     assert model.names is None
     assert from_pretrained(save_pretrained(model, tmp_path / "model")).names is None
-    assert isinstance(Separator(model, joining="overlap").open(RATE)._joiner.rule, ByOverlap)
+    assert isinstance(Separator(model, joining="overlap").open(RATE)._joiner.rule, ByContinuity)
 
 
 def test_named_slots_are_never_reordered():

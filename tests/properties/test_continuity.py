@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slotaudio.matchers.hungarian import Hungarian
+from slotaudio.separation.continuity import ByContinuity
 from slotaudio.separation.joining import SlotWindow, take
-from slotaudio.separation.seams import BySeam
 
 WINDOW, RATE = 4000, 16000
 
@@ -25,7 +25,7 @@ def voices(slots: int, windows: int, seed: int) -> torch.Tensor:
 
 def joined(windows: torch.Tensor, ahead: int = 8, **options: float) -> torch.Tensor:
     """Put windows ``windows batch slots time`` into the outputs' order."""
-    rule = BySeam(Hungarian(), sample_rate=RATE, **options)
+    rule = ByContinuity(Hungarian(), sample_rate=RATE, **options)
     given = [SlotWindow(window[:, :, None]) for window in windows]
     outputs = []
     for start in range(0, len(given), ahead):
@@ -75,7 +75,7 @@ def test_batch_items_do_not_know_each_other():
 
 @pytest.mark.parametrize("slots", [2, 6])
 def test_silence_keeps_its_order_and_is_finite(slots):
-    rule = BySeam(Hungarian(), sample_rate=RATE)
+    rule = ByContinuity(Hungarian(), sample_rate=RATE)
     silence = SlotWindow(torch.zeros(1, slots, 1, WINDOW))
     for _ in range(3):
         assert rule(None, silence).tolist() == [list(range(slots))]

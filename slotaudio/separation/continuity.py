@@ -1,4 +1,4 @@
-"""Joining windows that lie side by side: what goes on across their seam, and whose voice it is."""
+"""Joining blindly: what a slot holds goes on in the next window, and a voice stays the same output."""
 
 from collections.abc import Sequence
 from itertools import permutations
@@ -7,31 +7,39 @@ import torch
 from einops import einsum, rearrange, repeat
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.functional import one_hot
 
-from slotaudio.separation.identity import Identity, VoiceMemory, mel_power
+from slotaudio.separation.identity import FRAME_SECONDS, Identity, VoiceMemory, mel_power
 from slotaudio.separation.joining import SlotWindow, take
 from slotaudio.types import Matcher
 
 _MOST_ORDERED = 5
 """Slots whose orders are all weighed against each other; of more, each window is decided by itself."""
 
+_STAY = 0.1
+"""Nats by which the order taken last is ahead at least: where nothing is known, everybody stays."""
 
-class BySeam:
-    """Blind, for windows that do not overlap: orders of slots are the states of a hidden Markov model.
 
-    From window to window sound goes on: the spectrum of a slot's last 32 ms before the seam is hardly another
-    than that of its first 32 ms after it. Within a window, a slot has the voice of one of the outputs
-    (`slotaudio.separation.identity`). The forward-backward recursion (Rabiner 1989, equations 19 to 27) over the
-    windows that are foreseen weighs both for all orders. The likeliest order of each window is taken; the voices
-    are learnt from all orders by their probabilities, so that a doubtful window teaches little.
+class ByContinuity:
+    """Follow slots from window to window and voices through pauses: orders are the states of a hidden Markov model.
+
+    Windows that overlap heard the same samples: the slot that made the same of them goes on. Where they lie side by
+    side sound goes on all the same: the spectrum of a slot's last 32 ms before the seam is hardly another than that
+    of its first 32 ms after it. In a pause neither says anything; then voices do, by which a slot is one of
+    the outputs (`slotaudio.separation.identity`).
+
+    The forward-backward recursion (Rabiner 1989, equations 19 to 27) over the windows that are foreseen weighs both
+    for all orders of the slots. The likeliest order of each window is taken; the voices are learnt from all
+    orders by their probabilities, so that a doubtful window teaches little.
 
     Args:
-        matcher: the one the model was trained with.
+        matcher: the one the model was trained with; only orders that it can give are considered.
         identity: knows what each output sounds like; `VoiceMemory` by default.
+        sample_rate: in hertz.
+        sameness: nats for shared samples that differ by as much energy as all slots have.
         steadiness: nats for the mean difference of a seam's bands, which is the root of that in log energy.
-        lapse: share of seams at which nothing goes on.
+        lapses: share of transitions at which a slot does not go on, of overlapping windows and at a seam.
         trust: of the evidence of voices; what is said in one window is of one piece.
-        loyalty: nats for the order that was taken last.
     """
 
     def __init__(
@@ -39,21 +47,19 @@ class BySeam:
         matcher: Matcher,
         identity: Identity | None = None,
         sample_rate: int = 16000,
-        steadiness: float = 5.5,
         sameness: float = 15.0,
-        lapse: float = 0.01,
+        steadiness: float = 5.5,
+        lapses: tuple[float, float] = (1e-5, 1e-2),
         trust: float = 0.25,
-        loyalty: float = 1.0,
     ) -> None:
         self.matcher = matcher
-        self.identity = VoiceMemory(sample_rate, fresh=1.0) if identity is None else identity
+        self.identity = VoiceMemory(sample_rate) if identity is None else identity
         self.sample_rate = sample_rate
-        self.steadiness = steadiness
         self.sameness = sameness
-        self.lapse = lapse
+        self.steadiness = steadiness
+        self.overlap_lapse, self.seam_lapse = lapses
         self.trust = trust
-        self.loyalty = loyalty
-        self._end: Float[Tensor, "batch slots channels time"] | None = None  # of the last window, its slots as given
+        self._waves: Float[Tensor, "batch slots channels window"] | None = None  # the last ones, slots as given
         self._last: Int[Tensor, "batch slots"] | None = None  # the order taken for it
         self._loudest: Float[Tensor, " batch"] | None = None
         self._belief: Float[Tensor, "batch orders"] | None = None  # in the last window
@@ -67,7 +73,8 @@ class BySeam:
         if said.shape[2] > _MOST_ORDERED:
             orders = self._one_by_one(links, evidence, said)
         else:
-            orders = self._together(links, evidence, said)
+            lapse = self.overlap_lapse if overlap else self.seam_lapse
+            orders = self._together(links, evidence, said, lapse)
         self._orders, self._last = orders, orders[-1]
 
     def __call__(
@@ -75,7 +82,7 @@ class BySeam:
     ) -> Int[Tensor, "batch slots"]:
         """Return for every output its slot; the first window's order is the outputs' order."""
         if self._orders is None:
-            self.foresee([window], 0)
+            self.foresee([window], 0 if shared is None else shared.shape[-1])
         assert self._orders is not None
         order, rest = self._orders[0], self._orders[1:]
         self._orders = rest if len(rest) else None
@@ -84,11 +91,14 @@ class BySeam:
     def _links(self, windows: Sequence[SlotWindow], overlap: int) -> Float[Tensor, "windows batch slots slots2"]:
         """How well each slot of a window (last axis) goes on from each of the window before, in nats."""
         waves = torch.stack([window.waves for window in windows])
-        size = overlap or min(waves.shape[-1], round(0.032 * self.sample_rate))
-        begins, ends = waves[..., :size], waves[..., -size:]
-        before = begins[:1] if self._end is None else self._end[None]
-        before = torch.cat([before, ends[:-1]])
-        self._end = ends[-1].clone()
+        size = overlap or min(waves.shape[-1], round(FRAME_SECONDS * self.sample_rate))
+        if self._waves is None and len(windows) == 1:  # nothing goes on from anything
+            self._waves = waves[0]
+            return waves.new_zeros(*waves.shape[:3], waves.shape[2])
+        begins = waves[..., :size]
+        first = begins[:1] if self._waves is None else self._waves[None, ..., -size:]
+        before = torch.cat([first, waves[:-1, ..., -size:]])
+        self._waves = waves[-1].clone()
         return self._same(before, begins) if overlap else self._alike(before, begins)
 
     def _same(
@@ -97,7 +107,7 @@ class BySeam:
         begins: Float[Tensor, "windows batch slots channels time"],
     ) -> Float[Tensor, "windows batch slots slots2"]:
         """Of samples that both windows heard: by their difference."""
-        old, new = (rearrange(each, "windows batch slots c t -> windows batch slots (c t)") for each in (before, begins))
+        old, new = before.flatten(3), begins.flatten(3)
         error = torch.cdist(old, new, compute_mode="donot_use_mm_for_euclid_dist").square()
         energy = new.square().sum(dim=(2, 3))
         return -self.sameness * error / (energy + self._floors(energy, 1e-3))[..., None, None]
@@ -132,7 +142,7 @@ class BySeam:
         if self._last is None:
             return said.new_zeros(*said.shape[:3], slots)
         flat = rearrange(said, "windows batch slots d -> batch (windows slots) d")
-        evidence = self.identity.evidence(flat, torch.zeros_like(flat[:, :slots]))
+        evidence = self.identity.evidence(flat)
         evidence = evidence - evidence.amax(dim=-1, keepdim=True)
         return self.trust * rearrange(evidence, "batch (windows slots) o -> windows batch slots o", windows=windows)
 
@@ -158,32 +168,33 @@ class BySeam:
         links: Float[Tensor, "windows batch slots slots2"],
         evidence: Float[Tensor, "windows batch slots outputs"],
         said: Float[Tensor, "windows batch slots statistics"],
+        lapse: float,
     ) -> Int[Tensor, "windows batch slots"]:
         """Weigh all orders of all windows against each other."""
         _, batch, slots, _ = said.shape
-        orders = torch.tensor(list(permutations(range(slots))), device=said.device)
-        outputs = torch.arange(slots, device=said.device)
-        heard = evidence[:, :, orders, outputs].sum(dim=-1)
+        orders = self._possible(slots).to(said.device)
+        heard = evidence[:, :, orders, torch.arange(slots)].sum(dim=-1)
         moves = links[:, :, orders[:, None], orders[None, :]].sum(dim=-1).softmax(dim=-1)
-        moves = ((1 - self.lapse) * moves + self.lapse / len(orders)).log()
-        forward = []
+        moves = ((1 - lapse) * moves + lapse / len(orders)).log()
         if self._belief is None:  # the first window's order is right by definition
-            moves[0] = -1e9
-            moves[0, :, :, 0] = 0.0
+            moves[0] = torch.where(torch.arange(len(orders)) == 0, 0.0, -1e9).to(moves)
             self._belief = said.new_zeros(batch, len(orders))
-        belief = self._belief
+        forward, backward = [self._belief], [torch.zeros_like(self._belief)]
         for move, hear in zip(moves, heard, strict=True):
-            belief = ((belief[:, :, None] + move).logsumexp(dim=1) + hear).log_softmax(dim=1)
-            forward.append(belief)
-        backward, later = [], torch.zeros_like(belief)
-        for move, hear in zip(moves.flip(0), heard.flip(0), strict=True):
-            backward.append(later)
-            later = (move + (hear + later)[:, None]).logsumexp(dim=2)
-            later = later - later.amax(dim=1, keepdim=True)
-        probable = torch.stack([f + b for f, b in zip(forward, reversed(backward), strict=True)]).softmax(dim=-1)
-        likeliest = probable.argmax(dim=-1)
+            forward.append(((forward[-1][:, :, None] + move).logsumexp(dim=1) + hear).log_softmax(dim=1))
+        for move, hear in zip(moves[1:].flip(0), heard[1:].flip(0), strict=True):
+            backward.append((move + (hear + backward[-1])[:, None]).logsumexp(dim=2).log_softmax(dim=1))
+        probable = (torch.stack(forward[1:]) + torch.stack(backward[::-1])).softmax(dim=-1)
         for each, words in zip(probable, said, strict=True):
             self.identity.remember(einsum(each, words[:, orders], "batch p, batch p o d -> batch o d"))
-        taken = torch.nn.functional.one_hot(likeliest[-1], len(orders))
-        self._belief = belief + self.loyalty * taken
+        likeliest = probable.argmax(dim=-1)
+        taken = one_hot(likeliest[-1], len(orders)).bool()
+        ahead = forward[-1].masked_fill(taken, -torch.inf).amax(dim=1, keepdim=True) + _STAY
+        self._belief = torch.where(taken, torch.maximum(forward[-1], ahead), forward[-1])
         return orders[likeliest]
+
+    def _possible(self, slots: int) -> Int[Tensor, "orders slots"]:
+        """Return the orders that the matcher can give, the given one first."""
+        orders = torch.tensor(list(permutations(range(slots))))
+        given = self.matcher(1.0 - rearrange(one_hot(orders, slots), "orders o slots -> orders slots o"))
+        return orders[(given == orders).all(dim=1)]
