@@ -42,8 +42,8 @@ SLOTS = [
 ]
 RELATIVE, L1 = "objective.l1_weight=0.0", "objective.relative_weight=0.0"
 VARIANTS: dict[str, tuple[str, list[str]]] = {
-    "relative MSE": ("music-small", [*END_TO_END, RELATIVE]),
-    "L1": ("music-small", [*END_TO_END, L1]),
+    "end-to-end, relative MSE": ("music-small", [*END_TO_END, RELATIVE]),
+    "end-to-end, L1": ("music-small", [*END_TO_END, L1]),
     "slot view, relative MSE": ("music-slots", [*SLOTS, RELATIVE]),
     "slot view, L1": ("music-slots", [*SLOTS, L1]),
 }
@@ -54,8 +54,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("path", nargs="?", type=Path, help="folder that holds train and test, as MUSDB18-HQ does")
     parser.add_argument("--output", type=Path, default=Path("runs/music"), help="folder of the runs")
-    parser.add_argument("--steps", type=int, default=250)
+    parser.add_argument("--steps", type=int, default=120)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--only", default="", help="train only variants whose name contains this")
     parser.add_argument("--model", type=Path, action="append", default=[], help="also score this trained model")
     parser.add_argument("--report", action="store_true", help="train nothing, report the runs that are there")
     options = parser.parse_args()
@@ -69,7 +70,7 @@ def main() -> None:
         if not stems.exists():
             lower(options.path, stems)
         for seed in options.seeds:
-            for name in VARIANTS:
+            for name in filter(lambda name: options.only in name, VARIANTS):
                 train_once(name, seed, stems, options.output, options.steps)
     report(options.output, options.steps, options.seeds)
     for folder in options.model:
