@@ -41,25 +41,31 @@ def main() -> None:
     draw = random.Random(options.seed)
     model = Separator.from_pretrained(options.model) if options.model else None
     found: dict[str, list[tuple[bool, float, float]]] = {}
-    for index in range(len(mixtures)):
-        mixture, sources, _ = mixtures[index]
-        plan = mixtures.plan(index)
-        used = {take.utterance for take in plan.takes}
-        present = [take.speaker for take in plan.takes]
-        absent = draw.choice([speaker for speaker in folder.speakers if speaker not in present])
-        waves = [
-            example(
-                folder, draw.choice([name for name in folder.speakers[speaker] if name not in used]), options.seconds
-            )
-            for speaker in (*present, absent)
-        ]
-        knowing = Separator(oracle(sources[None], "stft"))
-        knowing.model.decoder.rewind(knowing.framing)
-        by_voice(found, "voice, ideal masks", knowing, mixture, sources, waves)
-        if model is not None:
-            by_voice(found, f"voice, outputs of `{options.model}`", model, mixture, sources, waves, options.model)
-        print(f"\r{index + 1} of {len(mixtures)}", end="", flush=True, file=sys.stderr)
+    try:
+        for index in range(len(mixtures)):
+            compare(found, mixtures, index, folder, draw, model, options)
+            print(f"\r{index + 1} of {len(mixtures)}", end="", flush=True, file=sys.stderr)
+    except KeyboardInterrupt:
+        pass  # what was measured is reported
     report(found, options)
+
+
+def compare(found, mixtures, index, folder, draw, model, options) -> None:
+    """Try three examples on one mixture."""
+    mixture, sources, _ = mixtures[index]
+    plan = mixtures.plan(index)
+    used = {take.utterance for take in plan.takes}
+    present = [take.speaker for take in plan.takes]
+    absent = draw.choice([speaker for speaker in folder.speakers if speaker not in present])
+    waves = [
+        example(folder, draw.choice([name for name in folder.speakers[speaker] if name not in used]), options.seconds)
+        for speaker in (*present, absent)
+    ]
+    knowing = Separator(oracle(sources[None], "stft"))
+    knowing.model.decoder.rewind(knowing.framing)
+    by_voice(found, "voice, ideal masks", knowing, mixture, sources, waves)
+    if model is not None:
+        by_voice(found, f"voice, outputs of `{options.model}`", model, mixture, sources, waves, options.model)
 
 
 def example(folder: SpeechFolder, utterance: str, seconds: float) -> torch.Tensor:
@@ -108,8 +114,9 @@ def keep(found, name, outputs, sources, scores) -> None:
 
 def report(found, options) -> None:
     """Print one line per way of comparing."""
+    count = len(next(iter(found.values()))) // 2
     print(
-        f"\n{options.mixtures} mixtures of {options.seconds:g} s, two speakers all the time, seed {options.seed}, "
+        f"\n{count} mixtures of {options.seconds:g} s, two speakers all the time, seed {options.seed}, "
         f"{platform.machine()}, {torch.get_num_threads()} thread(s)\n"
     )
     print("| by | right output | 95 % | accepted, of the right ones | accepted, of strangers |")

@@ -40,6 +40,9 @@ def probe(
     ] = 5,
     utterances: Annotated[int, typer.Option(help="Of each speaker, at most.")] = 20,
     examples: Annotated[int, typer.Option(help="That a classifier is fitted on, at most.")] = 20000,
+    mixed: Annotated[
+        bool, typer.Option("--mixed", help="Another speaker talks over every utterance: whose voice is which slot?")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Decides which utterances are in which part.")] = 0,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="CSV", help="Also write the table there.")
@@ -55,7 +58,8 @@ def probe(
     others. Printed are the accuracy and its 95 % confidence interval (over utterances) against chance.
 
     Examples are single steps, windows or whole utterances; of these two the mean and the standard deviation over the
-    steps count. Of slots, the one whose output is loudest is taken.
+    steps count. Of slots, the one whose output is loudest is taken. With --mixed, another speaker talks over every
+    utterance, and the slot is taken whose output follows the utterance; other features hear both at once.
     """
     if output is not None and output.exists() and not force:
         raise UserError(f"{output} exists already; --force replaces it")
@@ -82,11 +86,12 @@ def probe(
                 folds=folds,
                 utterances=utterances,
                 most=examples,
+                mixed=mixed,
                 seed=seed,
                 progress=advance,
             )
         )
-    _publish(found)
+    _publish(found, mixed)
     if output is not None:
         _write(output, found)
 
@@ -95,13 +100,15 @@ def _many(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _publish(found: "Sequence[Probed]") -> None:
+def _publish(found: "Sequence[Probed]", mixed: bool) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
     first = found[0]
     caption = f"{first.speakers} speakers, {first.utterances} utterances, each tested by what was fitted on others"
+    if mixed:
+        caption += "; another speaker talks over all of them"
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=caption)
     for heading in ("features", "example"):
         table.add_column(heading)

@@ -17,7 +17,7 @@ SPANS = ("frame", "window", "utterance")
 """How much of a voice an example shows."""
 
 _PENALTIES = (1e-1, 1e-2, 1e-3, 1e-4)
-_AUDIBLE = 30.0
+_AUDIBLE, _SILENT = 30.0, -120.0
 _BLOCK = 65536
 _Z = 1.96
 
@@ -60,6 +60,7 @@ def probe(
     folds: int = 5,
     utterances: int = 20,
     most: int = 20000,
+    mixed: bool = False,
     seed: int = 0,
     progress: Callable[[float], None] | None = None,
 ) -> Iterator[Probed]:
@@ -69,6 +70,10 @@ def probe(
     fitted on the others; the weight of its penalty is the one of four that does best on one of them. Speakers are
     those of the folder that have at least two utterances. What is heard are the steps within 30 dB of the
     utterance's loudest; of slots, the one whose output is loudest at that step.
+
+    With `mixed`, another speaker talks over every utterance, just as loud, and the question is whose voice a slot is:
+    of slots, the one is taken whose output follows the level of the utterance against that of the other. Features that
+    are no sets hear both at once.
 
     Recordings of one speaker share more than the voice (room, microphone, the same day): compare features, not
     figures of different folders.
@@ -82,6 +87,8 @@ def probe(
         folds: 2 or more.
         utterances: of each speaker, at most; drawn by chance.
         most: examples that a classifier is fitted on, drawn by chance where there are more.
+        mixed: let another speaker talk over every utterance: one of the same fold, so that no utterance is both
+            fitted on and tested.
         seed: decides what is drawn.
         progress: called with the share that is done, 0 to 1.
 
@@ -89,12 +96,14 @@ def probe(
         UserError: an option out of range, or fewer than two speakers with two utterances.
     """
     _check(spans, window, folds, utterances, most)
-    dealt = _deal(folder, folds, utterances, np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    dealt = _deal(folder, folds, utterances, rng)
+    over = _partners(dealt, rng) if mixed else [None] * len(dealt)
     done, total = 0, len(embedders) * len(dealt)
     for name, embedder in embedders.items():
         heard: list[_Heard] = []
-        for speaker, fold, utterance in dealt:
-            heard += _hear(embedder, folder, utterance, speaker, fold)
+        for (speaker, fold, utterance), other in zip(dealt, over, strict=True):
+            heard += _hear(embedder, folder, utterance, other, speaker, fold)
             done += 1
             if progress is not None:
                 progress(done / total)
@@ -129,13 +138,45 @@ def _deal(folder: SpeechFolder, folds: int, utterances: int, rng: np.random.Gene
     return dealt
 
 
-def _hear(embedder: Embedder, folder: SpeechFolder, utterance: str, speaker: int, fold: int) -> list[_Heard]:
+def _partners(dealt: Sequence[tuple[int, int, str]], rng: np.random.Generator) -> list[str]:
+    """Return for every utterance one of another speaker in the same fold, or failing that in any."""
+    partners = []
+    for speaker, fold, _ in dealt:
+        others = [name for who, where, name in dealt if who != speaker and where == fold]
+        others = others or [name for who, _, name in dealt if who != speaker]
+        partners.append(others[int(rng.integers(len(others)))])
+    return partners
+
+
+def _hear(
+    embedder: Embedder, folder: SpeechFolder, utterance: str, other: str | None, speaker: int, fold: int
+) -> list[_Heard]:
     wave = torch.from_numpy(folder.read(utterance, 0, folder.length(utterance)))
-    embedding = joined(list(embedder(wave[None].split(_BLOCK, dim=1), folder.rate)))
-    spoken = audible(wave, folder.rate, embedding.times, embedding.window)
+    over = torch.zeros_like(wave)
+    if other is not None:
+        size = min(len(wave), folder.length(other))
+        over[:size] = torch.from_numpy(folder.read(other, 0, size))
+        over *= wave.norm() / over.norm().clamp_min(1e-9)
+    embedding = joined(list(embedder((wave + over)[None].split(_BLOCK, dim=1), folder.rate)))
+    steps = (folder.rate, embedding.times, embedding.window)
+    spoken = audible(wave, *steps)
     if not spoken.any():
         return []
-    return [_Heard(speaker, fold, loudest(embedding)[spoken], embedding.times[spoken])]
+    prevalence = decibels(wave, *steps) - decibels(over, *steps)
+    vectors = loudest(embedding) if other is None else following(embedding, prevalence)
+    return [_Heard(speaker, fold, vectors[spoken], embedding.times[spoken])]
+
+
+def decibels(
+    wave: Float[Tensor, " time"], rate: int, times: Float[np.ndarray, " steps"], seconds: float
+) -> Float[np.ndarray, " steps"]:
+    """Return the level of a wave over so many seconds around each time."""
+    half = max(1, round(seconds / 2 * rate))
+    power = np.concatenate([[0.0], np.cumsum(wave.double().square().numpy())])
+    middle = np.round(times * rate).astype(np.int64)
+    start, stop = np.clip(middle - half, 0, len(wave)), np.clip(middle + half, 0, len(wave))
+    energy = (power[stop] - power[start]) / np.maximum(1, stop - start)
+    return 10 * np.log10(np.maximum(energy, 10 ** (_SILENT / 10)))
 
 
 def audible(
@@ -146,12 +187,8 @@ def audible(
     within: float = _AUDIBLE,
 ) -> Bool[np.ndarray, " steps"]:
     """Return at which times a wave's level, over so many seconds around each, is within so many dB of its highest."""
-    half = max(1, round(seconds / 2 * rate))
-    power = np.concatenate([[0.0], np.cumsum(wave.double().square().numpy())])
-    middle = np.round(times * rate).astype(np.int64)
-    start, stop = np.clip(middle - half, 0, len(wave)), np.clip(middle + half, 0, len(wave))
-    energy = (power[stop] - power[start]) / np.maximum(1, stop - start)
-    return (energy > energy.max() * 10 ** (-within / 10)) & (energy > 1e-12)
+    level = decibels(wave, rate, times, seconds)
+    return (level > level.max(initial=_SILENT) - within) & (level > _SILENT)
 
 
 def loudest(embedding: Embedding) -> Float[np.ndarray, "steps dim"]:
@@ -159,6 +196,20 @@ def loudest(embedding: Embedding) -> Float[np.ndarray, "steps dim"]:
     if embedding.level is None:
         return embedding.vectors[:, 0]
     return embedding.vectors[np.arange(len(embedding)), embedding.level.argmax(axis=1)]
+
+
+def following(embedding: Embedding, prevalence: Float[np.ndarray, " steps"]) -> Float[np.ndarray, "steps dim"]:
+    """Return the vectors of the slot whose output, relative to the others, is loud when one voice is.
+
+    Args:
+        prevalence: decibels of that voice over all others, step by step.
+    """
+    if embedding.level is None or embedding.level.shape[1] == 1:
+        return embedding.vectors[:, 0]
+    others = [np.delete(embedding.level, slot, axis=1).max(axis=1) for slot in range(embedding.level.shape[1])]
+    relative = np.clip(embedding.level - np.stack(others, axis=1), -_AUDIBLE, _AUDIBLE)
+    wanted = np.clip(prevalence, -_AUDIBLE, _AUDIBLE)
+    return embedding.vectors[:, int((wanted @ relative).argmax())]
 
 
 def _pooled(heard: _Heard, span: str, window: float) -> _Heard:

@@ -8,7 +8,7 @@ import torch
 from slotaudio.data.speech import SpeechFolder
 from slotaudio.errors import UserError
 from slotaudio.evaluation.logistic import fit
-from slotaudio.evaluation.probe import audible, loudest, probe
+from slotaudio.evaluation.probe import decibels, following, loudest, probe
 from slotaudio.representation import Embedding, embedder
 
 
@@ -83,15 +83,32 @@ def test_options_and_folders_that_cannot_be(speakers, tmp_path):
         next(probe(SpeechFolder(tmp_path), {"mfcc": embedder("mfcc")}))
 
 
-def test_the_loudest_slot_is_taken_and_silence_left_out():
+def test_the_loudest_slot_is_taken_and_levels_are_those_around_a_time():
     vectors = np.arange(12, dtype=np.float32).reshape(3, 2, 2)
     level = np.array([[-20.0, -30.0], [-90.0, -20.0], [-5.0, -4.0]], np.float32)
     embedding = Embedding(np.array([0.1, 0.3, 0.5]), vectors, 0.1, level=level)
     np.testing.assert_array_equal(loudest(embedding), [[0, 1], [6, 7], [10, 11]])
     wave = torch.zeros(16000)
     wave[8000:] = 0.1
-    assert audible(wave, 16000, np.array([0.1, 0.499, 0.6, 0.999, 1.01]), 0.02).tolist() == [0, 1, 1, 1, 0]
-    assert not audible(torch.zeros(100), 16000, np.array([0.0]), 0.02).any()
+    found = decibels(wave, 16000, np.array([0.1, 0.495, 0.6, 0.999, 1.02]), 0.02)
+    np.testing.assert_allclose(found, [-120, -26.02, -20, -20, -120], atol=0.01)
+
+
+def test_the_slot_that_follows_a_voice_is_taken():
+    prevalence = np.array([10.0, -8.0, 20.0, -15.0])
+    level = np.stack([-40 - prevalence, -40 + prevalence, np.full(4, -70.0)], axis=1).astype(np.float32)
+    vectors = np.arange(12, dtype=np.float32).reshape(4, 3, 1)
+    embedding = Embedding(np.arange(4.0), vectors, 1.0, level=level)
+    np.testing.assert_array_equal(following(embedding, prevalence)[:, 0], [1, 4, 7, 10])
+    np.testing.assert_array_equal(following(embedding, -prevalence)[:, 0], [0, 3, 6, 9])
+
+
+def test_with_another_voice_over_it_features_of_both_tell_less(speakers):
+    def accuracy(mixed):
+        (row,) = probe(speakers, {"mfcc": embedder("mfcc")}, ["frame"], folds=2, most=2000, mixed=mixed)
+        return row.accuracy
+
+    assert 0.4 < accuracy(True) < accuracy(False) - 0.2
 
 
 def test_regression_reaches_the_optimum():
