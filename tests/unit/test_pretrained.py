@@ -111,7 +111,7 @@ def test_tied_weights_are_stored_once_and_stay_tied(tmp_path):
         ({"format": 2, "slotaudio": "9.0"}, r"has format 2, saved by slotaudio 9.0; .* pip install -U slotaudio"),
         ({"format": 0}, "use slotaudio .* to load it"),
         ({"format": "new"}, "does not describe a slotaudio model"),
-        ({"packages": {"slotaudio-evidence": "0.3"}}, r"pip install slotaudio-evidence \(saved with .* 0.3\)"),
+        ({"packages": {"slotaudio-absent": "0.3"}}, r"pip install slotaudio-absent \(saved with .* 0.3\)"),
         ({"sha256": "0" * 64}, "not the file that was saved"),
     ],
 )
@@ -122,9 +122,9 @@ def test_configs_that_do_not_fit(saved, changes, message):
 
 def test_a_missing_plugin_names_the_package_to_install(saved):
     config = json.loads((saved / "config.json").read_text())
-    part = {"name": "evidence", "plugin": "evidence", "package": "slotaudio-evidence", "version": "0.3", "options": {}}
+    part = {"name": "absent", "plugin": "absent", "package": "slotaudio-absent", "version": "0.3", "options": {}}
     edit(saved, components={**config["components"], "bottleneck": part})
-    with pytest.raises(PretrainedError, match="pip install slotaudio-evidence"):
+    with pytest.raises(PretrainedError, match="pip install slotaudio-absent"):
         from_pretrained(saved)
 
 
