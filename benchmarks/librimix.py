@@ -167,6 +167,9 @@ def report(asked: argparse.Namespace, equal: list[str], speed: dict[str, float])
     best = speed["official list on the fly, 0.5 s"]
     lines += [
         "",
+        "Dynamic mixing reads three seconds around each crop, to measure how loud the speech there "
+        "is; the lists have their gains.",
+        "",
         "## How many GPUs is that for?",
         "",
         f"A training step at the paper's sizes ({batch} mixtures of 0.5 s) takes {flops / 1e12:.2f} TFLOP (counted by "

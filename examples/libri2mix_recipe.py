@@ -132,7 +132,8 @@ def evaluated(asked: argparse.Namespace) -> list[Result]:
 def main() -> None:
     asked = arguments()
     for name in asked.preset:
-        print(f"{name}:", flush=True)
+        if leads():
+            print(f"{name}:", flush=True)
         done = train(recipe(asked, name), asked.output / name, resume=True)
         if done.stopped_by in ("SIGINT", "SIGTERM"):
             sys.exit(f"stopped at step {done.step}; the same command goes on from there")
