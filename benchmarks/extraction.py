@@ -18,7 +18,7 @@ import torch
 from slotaudio import Separator
 from slotaudio.data.folder import FolderMixtures
 from slotaudio.data.speech import SpeechFolder
-from slotaudio.evaluation.probe import audible, loudest
+from slotaudio.evaluation.hearing import audible, loudest
 from slotaudio.metrics import si_sdr
 from slotaudio.representation import joined
 from slotaudio.representation.slots import Steps

@@ -7,8 +7,9 @@ import torch
 
 from slotaudio.data.speech import SpeechFolder
 from slotaudio.errors import UserError
+from slotaudio.evaluation.hearing import decibels, following, loudest
 from slotaudio.evaluation.logistic import fit
-from slotaudio.evaluation.probe import decibels, following, loudest, probe
+from slotaudio.evaluation.probe import probe
 from slotaudio.representation import Embedding, embedder
 
 
