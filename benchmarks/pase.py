@@ -22,8 +22,8 @@ from slotaudio.data.batches import collate
 from slotaudio.data.bundled import speech as bundled
 from slotaudio.data.folder import FolderMixtures
 from slotaudio.data.speech import SpeechFolder
-from slotaudio.evaluation.logistic import Logistic, fit
 from slotaudio.evaluation.hearing import audible
+from slotaudio.evaluation.logistic import Logistic, fit
 from slotaudio.evaluation.probe import probe
 from slotaudio.model import SlotModel
 from slotaudio.recipe import load_recipe
