@@ -2,11 +2,14 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from slotaudio.errors import SlotaudioError
+
+if TYPE_CHECKING:
+    from slotaudio.training.run import Trained
 
 
 def train(
@@ -32,14 +35,22 @@ def train(
         # the run's own recipe: what was changed by --set when it was started holds until it is changed again
         loaded = replace(load_recipe(folder / "recipe.toml", changes or ()), name=loaded.name)
     try:
+        from slotaudio.training.processes import leads
         from slotaudio.training.run import train as run
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("lightning", "tensorboard"):
             raise
         raise SlotaudioError(f'training needs {error.name}: pip install "slotaudio[train]"') from None
     done = run(loaded, folder, resume, force)
+    if leads():  # the only one of several processes that talks
+        _tell(done, loaded.train.steps, folder)
+    if done.stopped_by in ("SIGTERM", "SIGINT"):
+        raise typer.Exit(130)
+
+
+def _tell(done: "Trained", steps: int, folder: Path) -> None:
     if done.stopped_by:
-        print(f"stopped at step {done.step} of {loaded.train.steps}; the same command with --resume goes on from there")
+        print(f"stopped at step {done.step} of {steps}; the same command with --resume goes on from there")
     else:
         print(f"trained {done.step} steps")
     if done.score is not None:
@@ -47,5 +58,3 @@ def train(
     print(f"model: {done.model}")
     print(f"try it: slotaudio separate RECORDING.wav --model {done.model} -o separated")
     print(f"curves, pictures and sound: tensorboard --logdir {folder}")
-    if done.stopped_by in ("SIGTERM", "SIGINT"):
-        raise typer.Exit(130)

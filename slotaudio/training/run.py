@@ -95,10 +95,11 @@ def train(recipe: Recipe, folder: str | Path, resume: bool = False, force: bool 
     _rehearse(model, objective, {"train": training, "validation": validation})
     several = devices * nodes > 1 or options.strategy == "fsdp"
     plan = strategy(options, devices * nodes, _unused(model, objective, training) if several else ())
-    _warn_of_shared_speakers(training, validation)
     place.prepare()
-    for change in place.changes:
-        print(f"resuming with a change: {change}", file=sys.stderr)
+    if leads():
+        _warn_of_shared_speakers(training, validation)
+        for change in place.changes:
+            print(f"resuming with a change: {change}", file=sys.stderr)
     tune(model, options)
     kind = ShardedTraining if options.strategy == "fsdp" else Training
     return _fit(recipe, place, kind(model, objective, options, validation), batches, validation, plan)
@@ -164,6 +165,12 @@ def _fit(
         failure = _without_worker(error)
     if failure is not None:  # raised here, where nothing holds the worker processes any more
         raise failure
+    skipped = getattr(batches.dataset, "skipped", 0)
+    if skipped:
+        print(
+            f"slotaudio: warning: {skipped} mixtures were drawn again, since an utterance could not be read",
+            file=sys.stderr,
+        )
     if checkpoints.failure:
         raise SlotaudioError(checkpoints.failure)
     if checkpoints.best_score is None and trainer.is_global_zero:

@@ -1,0 +1,93 @@
+"""Power cuts and damaged files: what a run that was killed makes of itself, and of data that cannot be read."""
+
+import multiprocessing
+import os
+import shutil
+import signal
+
+import pytest
+import torch
+
+from slotaudio.data.bundled import speech
+from slotaudio.data.folder import SkippedUtterance
+from slotaudio.errors import DataError
+from slotaudio.recipe import load_recipe
+from slotaudio.training import checkpoints
+from slotaudio.training.run import train
+
+RECIPE = """
+model.window = 0.125
+encoder = {name = "resnet", depth = 10, width = 2}
+bottleneck = {name = "transformer", slot_dim = 8, layers = 1, heads = 2, qkv_dim = 8, mlp_dim = 8}
+decoder = {name = "spatial_broadcast", hidden = 8, layers = 1, patch = [8, 8]}
+data.train = {name = "synthetic", size = 10}
+
+[train]
+steps = 6
+batch_size = 2
+warmup_steps = 1
+checkpoint_every = 2
+log_every = 1
+ema = 0.5
+"""
+
+
+def killed_while_saving(folder, number):
+    """Train until a checkpoint is on the disk under its temporary name, and die before it takes its place."""
+    torch.set_num_threads(1)
+    replace, saved = os.replace, []
+
+    def die(source, target):
+        saved.extend([target] if str(target).endswith("last.ckpt") else [])
+        if len(saved) == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        replace(source, target)
+
+    checkpoints.os.replace = die
+    train(load_recipe(folder / "tiny.toml"), folder / "parts", resume=True)
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    (tmp_path / "tiny.toml").write_text(RECIPE)
+    return tmp_path
+
+
+def test_a_run_killed_while_it_saved_goes_on_as_if_nothing_had_happened(tiny):
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["slotaudio.training.run"])
+    for number in (2, 2):  # dies at the checkpoint of step 4, then at that of step 6
+        worker = context.Process(target=killed_while_saving, args=(tiny, number))
+        worker.start()
+        worker.join()
+        assert worker.exitcode == -signal.SIGKILL
+    assert torch.load(tiny / "parts/last.ckpt", weights_only=True)["global_step"] == 4
+    train(load_recipe(tiny / "tiny.toml"), tiny / "parts", resume=True)
+    train(load_recipe(tiny / "tiny.toml"), tiny / "whole")
+    parts, whole = (torch.load(tiny / name / "last.ckpt", weights_only=True) for name in ("parts", "whole"))
+    assert parts["global_step"] == whole["global_step"] == 6
+    assert all(torch.equal(parts["state_dict"][name], weight) for name, weight in whole["state_dict"].items())
+    assert losses(tiny / "parts") == losses(tiny / "whole")
+    assert not list(tiny.glob("parts/*.partial"))
+
+
+def losses(folder):
+    found = {}
+    for path in sorted(folder.glob("logs/*/metrics.csv")):
+        header, *rows = [line.split(",") for line in path.read_text().splitlines()]
+        found |= {row[header.index("step")]: row[header.index("train/loss")] for row in rows}
+    return found
+
+
+def test_damaged_utterances_are_skipped_and_counted_or_stop_the_run(tiny, capsys):
+    voices = tiny / "voices"
+    shutil.copytree(speech("train"), voices)
+    for path in voices.glob("*/*"):
+        if path.suffix == ".flac" and path.parent.name not in ("211", "26", "4441"):
+            path.write_bytes(b"fLaC and then nothing")
+    changes = [f"data.train={{name='folder', path='{voices}', size=20}}", "train.steps=4"]
+    with pytest.raises(DataError, match="cannot be read"):
+        train(load_recipe(tiny / "tiny.toml", changes), tiny / "run")
+    with pytest.warns(SkippedUtterance):
+        train(load_recipe(tiny / "tiny.toml", [*changes, "data.train.on_error=skip"]), tiny / "run", resume=True)
+    assert "mixtures were drawn again, since an utterance could not be read" in capsys.readouterr().err
