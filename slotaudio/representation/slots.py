@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +24,8 @@ class SlotEmbedder:
     Args:
         model: with bottleneck and decoder.
         attention: keep where the slots looked.
-        joining, overlap, device: see `slotaudio.Separator`.
+        joining, overlap, long_window, device: see `slotaudio.Separator`. A model that takes any length has a set of
+            slots for every `long_window` seconds, unless it has one for every frame.
     """
 
     def __init__(
@@ -32,11 +34,12 @@ class SlotEmbedder:
         attention: bool = False,
         joining: str = "auto",
         overlap: float = 0.5,
+        long_window: float = 8.0,
         device: str | None = None,
     ) -> None:
         from slotaudio.separation.separator import Separator
 
-        self.separator = Separator(model, joining=joining, overlap=overlap, device=device)
+        self.separator = Separator(model, joining, overlap, long_window=long_window, device=device)
         self.attention = attention
 
     def __call__(self, blocks: Iterable[Float[Tensor, "channels _"]], sample_rate: int) -> Iterator[Embedding]:
@@ -105,9 +108,11 @@ class Steps:
             yield self._next(end)
         while last and seen:
             end = min(seconds, seen[1].start + self._margin) if len(seen) > 1 else seconds
-            if self._begin == -np.inf and len(seen) == 1 and seen[0].slots.vectors.shape[1] == 1:
-                end = np.inf  # the only set of a recording so short that the window's middle is beyond its end
-            yield self._next(end)
+            only = self._begin == -np.inf and len(seen) == 1 and seen[0].slots.vectors.shape[1] == 1
+            if only and seen[0].start + self._window / 2 >= seconds:
+                yield replace(self._next(np.inf), times=np.array([seconds / 2]))  # shorter than half the window
+            else:
+                yield self._next(end)
 
     def _next(self, end: float) -> Embedding:
         found = _steps(self._seen.popleft(), self._window, self._begin, end, self.attention)

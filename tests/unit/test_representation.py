@@ -58,6 +58,7 @@ def test_silence_and_the_shortest_recording_have_slots(windowed):
         assert len(found) == max(1, wave.shape[1] // 4000)
         assert np.isfinite(found.vectors).all()
         assert (found.level == -120).all()
+    assert Separator(windowed, overlap=0.0).slots(noise(0.1)).times == pytest.approx([0.05])
     with pytest.raises(UserError, match="no samples"):
         Separator(windowed).slots(torch.zeros(1, 0))
     with pytest.raises(UserError, match="not a batch"):
