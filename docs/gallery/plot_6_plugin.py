@@ -89,9 +89,9 @@ print((package / "slotaudio_patches" / "__init__.py").read_text())
 # %%
 # ``pyproject.toml`` says where to look, by an entry point:
 
-print(
-    (package / "pyproject.toml").read_text().partition("[project.entry-points")[2].join(["[project.entry-points", ""])
-)
+for table in (package / "pyproject.toml").read_text().split("\n\n"):
+    if "entry-points" in table:
+        print(table)
 
 # %%
 # Your class takes the place of the example in ``encoder.py``:

@@ -53,7 +53,7 @@ for framing in ("end_pad", "centred"):
     print(f"{framing:<8} {tuple(spectrum.values.shape[-2:])}  error of the inverse {10 * error.log10():.0f} dB")
 
 # %%
-# (The noise of this test has energy in the bin that ``end_pad`` drops; speech has next to none there.)
+# (White noise is the hardest case: it has energy in the highest bin, which ``end_pad`` drops.)
 #
 # The ceiling
 # -----------

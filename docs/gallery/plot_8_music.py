@@ -83,7 +83,7 @@ objective = build("objective", Spec("relative_mse", l1_weight=1.0))
 optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
 generator = torch.Generator().manual_seed(0)
 losses = []
-for _ in range(40):
+for _ in range(100):
     start = int(torch.randint(stems.shape[-1] - RATE, (), generator=generator))
     sources = stems[None, ..., start : start + RATE]
     loss = objective(model, Batch(sources.sum(1), sources))["loss"]
@@ -110,8 +110,9 @@ from slotaudio import Separator, metrics
 from slotaudio.plotting import separation_figure
 
 separated = Separator(model)(mixture, RATE)
-gains = metrics.sdr(separated.sources[:, 0], stems[:, 0]) - metrics.sdr(mixture.expand(4, -1), stems[:, 0])
-captions = [f"{name}: SDR {gain:+.1f} dB" for name, gain in zip(names, gains.tolist(), strict=True)]
+before = metrics.sdr(mixture.expand(4, -1), stems[:, 0]).tolist()
+after = metrics.sdr(separated.sources[:, 0], stems[:, 0]).tolist()
+captions = [f"{n}: SDR {x:.1f} dB (mixture {y:.1f})" for n, x, y in zip(names, after, before, strict=True)]
 separation_figure(mixture, separated.sources, RATE, references=stems, captions=captions)
 
 # %%
@@ -119,7 +120,8 @@ separation_figure(mixture, separated.sources, RATE, references=stems, captions=c
 players(dict(zip(names, separated.sources, strict=True)), RATE)
 
 # %%
-# After some seconds of training, expect the outlines, and artefacts on them. With MUSDB18-HQ::
+# An SDR of 0 dB is what silence scores: a stem whose output is quiet and near 0 dB has not been found yet. Some seconds
+# of training give outlines at best. With MUSDB18-HQ::
 #
 #     slotaudio train music --set data.train.path=path/to/musdb18hq --set data.validation.path=path/to/musdb18hq
 #     slotaudio separate song.mp3 --model runs/music/model -o stems     # song_drums.wav, song_bass.wav, ...
