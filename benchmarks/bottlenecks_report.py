@@ -1,6 +1,8 @@
 """Tables and figure of the runs of bottlenecks.py, as many as there are.
 
-python benchmarks/bottlenecks_report.py runs/bottlenecks/runs.jsonl --figure docs/results/bottlenecks.png
+python benchmarks/bottlenecks_report.py RUNS --figure docs/results/bottlenecks.png --page docs/results/bottlenecks.md
+
+In the page, what stands between the lines <!-- tables --> and <!-- /tables --> is replaced.
 """
 
 import argparse
@@ -45,11 +47,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, help="runs.jsonl of bottlenecks.py")
     parser.add_argument("--figure", type=Path, help="picture to write")
+    parser.add_argument("--page", type=Path, help="Markdown file whose tables are replaced")
     options = parser.parse_args()
     runs = read(options.runs)
     if not runs:
         parser.error(f"{options.runs} holds no finished runs")
     print(tables(runs))
+    if options.page:
+        before, _, rest = options.page.read_text(encoding="utf-8").partition("<!-- tables -->\n")
+        after = rest.partition("<!-- /tables -->\n")[2]
+        filled = f"{before}<!-- tables -->\n{tables(runs)}\n<!-- /tables -->\n{after}"
+        options.page.write_text(filled, encoding="utf-8")
     if options.figure:
         print(save(curves(runs), options.figure, force=True))
 
