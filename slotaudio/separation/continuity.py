@@ -20,6 +20,10 @@ _STAY = 0.1
 """Nats by which the order taken last is ahead at least: where nothing is known, everybody stays."""
 
 
+_WHISPER = 0.5
+"""The same of samples next to silence."""
+
+
 class ByContinuity:
     """Follow slots from window to window and voices through pauses: orders are the states of a hidden Markov model.
 
@@ -36,7 +40,7 @@ class ByContinuity:
         matcher: the one the model was trained with; only orders that it can give are considered.
         identity: knows what each output sounds like; `VoiceMemory` by default.
         sample_rate: in hertz.
-        sameness: nats for shared samples that differ by as much energy as all slots have.
+        sameness: nats for shared samples that differ by all the energy of both slots.
         steadiness: nats for the mean difference of a seam's bands, which is the root of that in log energy.
         lapses: share of transitions at which a slot does not go on, of overlapping windows and at a seam.
         trust: of the evidence of voices; what is said in one window is of one piece.
@@ -49,7 +53,7 @@ class ByContinuity:
         sample_rate: int = 16000,
         sameness: float = 15.0,
         steadiness: float = 5.5,
-        lapses: tuple[float, float] = (1e-5, 1e-2),
+        lapses: tuple[float, float] = (1e-7, 1e-2),
         trust: float = 0.25,
     ) -> None:
         self.matcher = matcher
@@ -66,7 +70,12 @@ class ByContinuity:
         self._orders: Int[Tensor, "windows batch slots"] | None = None  # decided, not asked for yet
 
     def foresee(self, windows: Sequence[SlotWindow], overlap: int) -> None:
-        """Decide the orders of the next windows together."""
+        """Decide the orders of the next windows: together, but for the first ones, which make the voices known."""
+        known = self._last is not None
+        groups = [windows] if known else [[window] for window in windows]
+        self._orders = torch.cat([self._decide(group, overlap) for group in groups])
+
+    def _decide(self, windows: Sequence[SlotWindow], overlap: int) -> Int[Tensor, "windows batch slots"]:
         said = torch.stack([self.identity.describe(window) for window in windows])
         links = self._links(windows, overlap)
         evidence = self._evidence(said)
@@ -75,7 +84,8 @@ class ByContinuity:
         else:
             lapse = self.overlap_lapse if overlap else self.seam_lapse
             orders = self._together(links, evidence, said, lapse)
-        self._orders, self._last = orders, orders[-1]
+        self._last = orders[-1]
+        return orders
 
     def __call__(
         self, shared: Float[Tensor, "batch slots channels overlap"] | None, window: SlotWindow
@@ -109,8 +119,9 @@ class ByContinuity:
         """Of samples that both windows heard: by their difference."""
         old, new = before.flatten(3), begins.flatten(3)
         error = torch.cdist(old, new, compute_mode="donot_use_mm_for_euclid_dist").square()
-        energy = new.square().sum(dim=(2, 3))
-        return -self.sameness * error / (energy + self._floors(energy, 1e-3))[..., None, None]
+        energy = old.square().sum(dim=3)[..., None] + new.square().sum(dim=3)[..., None, :]
+        silence = self._floors(new.square().sum(dim=(2, 3)), 1e-3)[..., None, None]
+        return -error * (self.sameness / (energy + silence) + _WHISPER / energy.clamp_min(1e-20))
 
     def _alike(
         self,
