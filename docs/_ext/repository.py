@@ -9,6 +9,7 @@ from sphinx.application import Sphinx
 from slotaudio.pretrained import bundled, locate
 
 _CARD = re.compile(r"\]\((?:\.\./)*slotaudio/assets/models/([\w.-]+)/README\.md\)")
+_OUTSIDE = re.compile(r"\[([^\]]+)\]\((?:\.\./)+((?:benchmarks|examples|plugins|slotaudio|tests)[\w./-]*)\)")
 _FRONT = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
 
 
@@ -33,6 +34,7 @@ def write_files(app: Sphinx) -> None:
 def link_cards(app: Sphinx, docname: str, source: list[str]) -> None:
     """Let links to a card in the repository go to its page, and list every page of results."""
     source[0] = _CARD.sub(r"](/models/\1.md)", source[0])
+    source[0] = _OUTSIDE.sub(r"\1 (`\2`)", source[0])  # what has no page is named
     if docname == "results/README":
         source[0] += "\n```{toctree}\n:hidden:\n:glob:\n\n*\n```\n"
 
