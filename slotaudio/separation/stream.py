@@ -115,7 +115,7 @@ class SourceStream:
         if remaining > 0:
             missing = (remaining - 1) * framing.hop + framing.window - self._buffer.shape[-1]
             self._buffer = torch.nn.functional.pad(self._buffer, (0, missing))
-            pieces.append(self._separate(self._buffer[..., :0], least=1))
+            pieces.append(self._separate(self._buffer[..., :0], least=1, padding=missing))
         pieces.append(self._without_lead(self._joiner.finish()))
         joined = torch.cat(pieces, dim=-1)
         excess = self._joined - framing.lead - length
@@ -153,9 +153,13 @@ class SourceStream:
         }
 
     def _separate(
-        self, wave: Float[Tensor, "batch channels time"], least: int
+        self, wave: Float[Tensor, "batch channels time"], least: int, padding: int = 0
     ) -> Float[Tensor, "batch slots channels joined"]:
-        """Append to the buffer and take windows from it, as long as there are `least` of them."""
+        """Append to the buffer and take windows from it, as long as there are `least` of them.
+
+        A model of any length does not hear the `padding` at the end of the last: it never learned what follows a
+        recording, and seconds of digital silence cost it decibels.
+        """
         assert self._buffer is not None
         self._resampled += wave.shape[-1]
         self._buffer = torch.cat([self._buffer, wave], dim=-1)
@@ -164,15 +168,20 @@ class SourceStream:
         pieces = [self._buffer.new_zeros(batch, self.model.slots, channels, 0)]
         while (ready := (self._buffer.shape[-1] - framing.window) // framing.hop + 1) >= least:
             steps = min(ready, framing.at_once)
+            unheard = 0
+            if padding and self.model.window is None:
+                steps = max(1, min(steps, ready - 1))  # the last by itself
+                unheard = min(padding, framing.window - self.model.sample_rate // 2) if ready == 1 else 0
             stretch = self._buffer[..., : (steps - 1) * framing.hop + framing.window]
             self._buffer = self._buffer[..., steps * framing.hop :]
-            pieces += self._windows_through_model(split(stretch, framing.window, framing.hop))
+            pieces += self._windows_through_model(split(stretch, framing.window, framing.hop), max(0, unheard))
         return torch.cat(pieces, dim=-1)
 
     def _windows_through_model(
-        self, windows: Float[Tensor, "batch steps channels window"]
+        self, windows: Float[Tensor, "batch steps channels window"], unheard: int = 0
     ) -> list[Float[Tensor, "batch slots channels hop"]]:
         batch, steps = windows.shape[:2]
+        windows = windows[..., : windows.shape[-1] - unheard]
         gains = windows.new_ones(batch, steps) if self._level is None else self._level.gains(windows)
         gains = rearrange(gains, "batch steps -> batch steps 1 1")
         initial = self._initial
@@ -186,7 +195,7 @@ class SourceStream:
         waves = rearrange(
             waves.to(windows), "(batch steps) slots channels window -> batch steps slots channels window", steps=steps
         )
-        waves = waves / gains[:, :, None]
+        waves = torch.nn.functional.pad(waves / gains[:, :, None], (0, unheard))
         pieces = []
         seen = [of_window(prediction.slots, step, steps) for step in range(steps)]
         upcoming = [

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slotaudio import SlotModel, Spec, compose
+from slotaudio import Separator, SlotModel, Spec, compose
 from slotaudio.bands import SPEECH, band_edges
 from slotaudio.errors import UserError
 from slotaudio.objectives.local import Local
@@ -105,3 +105,11 @@ def test_gradients_stay_finite_at_silence() -> None:
     sources[1] = 0
     Local(0.02)(model, Batch(sources.sum(1), sources))["loss"].backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+
+
+@given(seed=seeds, samples=st.integers(500, 12000))
+@settings(max_examples=10)
+def test_a_recording_shorter_than_the_window_is_heard_as_it_is(seed: int, samples: int) -> None:
+    model, wave = small(), waves(seed, 1, samples)
+    first, second = (Separator(model, long_window=seconds)(wave, 16000).sources for seconds in (1.5, 6.0))
+    torch.testing.assert_close(first, second, atol=1e-6, rtol=1e-4)
