@@ -70,9 +70,9 @@ def probe(
     those of the folder that have at least two utterances. What is heard are the steps within 30 dB of the
     utterance's loudest; of slots, the one whose output is loudest at that step.
 
-    With `mixed`, another speaker talks over every utterance, just as loud, and the question is whose voice a slot is:
-    of slots, the one is taken whose output follows the level of the utterance against that of the other. Features that
-    are no sets hear both at once.
+    With `mixed`, another speaker talks over every utterance, just as loud, and only steps in which both are heard
+    count. The question is then whose voice a slot is: the one is taken whose output follows the level of the
+    utterance against that of the other. Features that are no sets hear both at once.
 
     Recordings of one speaker share more than the voice (room, microphone, the same day): compare features, not
     figures of different folders.
@@ -153,12 +153,14 @@ def _hear(
     wave = torch.from_numpy(folder.read(utterance, 0, folder.length(utterance)))
     over = torch.zeros_like(wave)
     if other is not None:
-        size = min(len(wave), folder.length(other))
-        over[:size] = torch.from_numpy(folder.read(other, 0, size))
-        over *= wave.norm() / over.norm().clamp_min(1e-9)
+        spoken_over = torch.from_numpy(folder.read(other, 0, folder.length(other)))
+        over = spoken_over.repeat(-(-len(wave) // len(spoken_over)))[: len(wave)]
+        over = over * (wave.norm() / over.norm().clamp_min(1e-9))
     embedding = joined(list(embedder((wave + over)[None].split(_BLOCK, dim=1), folder.rate)))
     steps = (folder.rate, embedding.times, embedding.window)
     spoken = audible(wave, *steps)
+    if other is not None:
+        spoken &= audible(over, *steps)  # otherwise who falls silent gives away whom is meant
     if not spoken.any():
         return []
     prevalence = decibels(wave, *steps) - decibels(over, *steps)
