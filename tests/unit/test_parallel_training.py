@@ -171,8 +171,8 @@ def test_two_processes_train_what_one_trains(launch, one, tmp_path):
     assert all(outcome == pytest.approx(alone, abs=1e-4) for outcome in outcomes)
     the_same(folder, tmp_path / "work")
 
-    # no mixture twice, none left out, apart from those taken at the start: to see whether all fits, and, where there are
-    # several processes, whether all weights are used
+    # no mixture twice, none left out, apart from those taken at the start: to see whether all fits, and, of several
+    # processes, whether all weights are used
     [all_drawn], parts = seen(folder, 0), seen(tmp_path / "work", 0, 2)
     assert sorted(all_drawn[1:]) == sorted(parts[0][2:] + parts[1][2:])
     assert len(set(all_drawn[1:])) == 16
