@@ -47,6 +47,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 autodoc_inherit_docstrings = False
+autodoc_mock_imports = ["gradio"]  # an extra that the documentation does not need
 autodoc_default_options = {"members": True, "special-members": "__call__", "ignore-module-all": True}
 python_use_unqualified_type_names = True
 maximum_signature_line_length = 80
