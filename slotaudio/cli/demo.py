@@ -17,12 +17,24 @@ def demo(
         str, typer.Option("--model", "-m", help="Bundled name, folder, or organisation/name on the Hugging Face hub.")
     ] = "default",
     number: Annotated[int, typer.Option(help="Which of the bundled mixtures, from 1.")] = 1,
+    web: Annotated[
+        bool, typer.Option("--web", help="Serve a page instead: upload or record, listen, look, download.")
+    ] = False,
+    host: Annotated[
+        str, typer.Option(help="With --web: 0.0.0.0 lets others in the network use the page.")
+    ] = "127.0.0.1",
+    port: Annotated[int | None, typer.Option(help="With --web: the first free one from 7860 by default.")] = None,
+    longest: Annotated[float, typer.Option(metavar="MINUTES", help="With --web: longest recording.")] = 10.0,
+    browser: Annotated[bool, typer.Option(help="With --web: open a browser.")] = True,
 ) -> None:
     """Separate a bundled mixture of two real voices that no bundled model was trained on.
 
     Writes mixture, separated sources and true sources as WAV and a picture of all of it, and prints by how much
     separating brought each source out (SI-SDRi, in decibels). An earlier demo in the same folder is replaced.
     """
+    if web:
+        _serve(model, host, port, longest, browser)
+        return
     with waiting("loading the model"):
         from slotaudio import audio, metrics
         from slotaudio.data.bundled import demo_list, speech
@@ -67,3 +79,13 @@ def demo(
         print(f"  source {source}: SI-SDRi {gain:+.1f} dB  {output / f'source{source}_separated.wav'}")
     print(f"  mean SI-SDRi {sum(gains) / len(gains):+.1f} dB; the true sources are beside them")
     print(f"Picture: {picture}")
+
+
+def _serve(model: str, host: str, port: int | None, longest: float, browser: bool) -> None:
+    try:
+        from slotaudio.web import serve
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "gradio":
+            raise
+        raise UserError('the page needs gradio: pip install "slotaudio[demo]"') from None
+    serve([] if model == "default" else [model], host, port, longest, browser)

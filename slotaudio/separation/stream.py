@@ -83,6 +83,7 @@ class SourceStream:
         self._generator = torch.Generator(self._device).manual_seed(seed)
         self._initial: Tensor | None = None  # slots carried over from the last window
         self._buffer: Tensor | None = None  # model's rate, from the start of the next window
+        self._past: Tensor | None = None  # model's rate, what came right before the buffer
         self._mixture: Tensor | None = None  # input's rate, from the next sample to be finished
         self.received = 0
         """Samples pushed so far."""
@@ -99,6 +100,7 @@ class SourceStream:
         if self._mixture is None:
             self._mixture = wave[..., :0]
             self._buffer = wave.new_zeros(*wave.shape[:2], self.framing.lead)
+            self._past = self._buffer[..., :0]
         self.received += wave.shape[-1]
         self._mixture = torch.cat([self._mixture, wave], dim=-1)
         joined = self._separate(self._in.push(wave), least=self.framing.at_once)
@@ -115,7 +117,7 @@ class SourceStream:
         if remaining > 0:
             missing = (remaining - 1) * framing.hop + framing.window - self._buffer.shape[-1]
             self._buffer = torch.nn.functional.pad(self._buffer, (0, missing))
-            pieces.append(self._separate(self._buffer[..., :0], least=1, padding=missing))
+            pieces.append(self._separate(self._buffer[..., :0], least=1, padding=max(0, missing - framing.lead)))
         pieces.append(self._without_lead(self._joiner.finish()))
         joined = torch.cat(pieces, dim=-1)
         excess = self._joined - framing.lead - length
@@ -157,8 +159,7 @@ class SourceStream:
     ) -> Float[Tensor, "batch slots channels joined"]:
         """Append to the buffer and take windows from it, as long as there are `least` of them.
 
-        A model of any length does not hear the `padding` at the end of the last: it never learned what follows a
-        recording, and seconds of digital silence cost it decibels.
+        The last window may end in `padding`, see `_heard`.
         """
         assert self._buffer is not None
         self._resampled += wave.shape[-1]
@@ -168,20 +169,20 @@ class SourceStream:
         pieces = [self._buffer.new_zeros(batch, self.model.slots, channels, 0)]
         while (ready := (self._buffer.shape[-1] - framing.window) // framing.hop + 1) >= least:
             steps = min(ready, framing.at_once)
-            unheard = 0
-            if padding and self.model.window is None:
-                steps = max(1, min(steps, ready - 1))  # the last by itself
-                unheard = min(padding, framing.window - self.model.sample_rate // 2) if ready == 1 else 0
+            if padding and ready > 1:
+                steps = min(steps, ready - 1)  # the last by itself
             stretch = self._buffer[..., : (steps - 1) * framing.hop + framing.window]
+            windows = split(stretch, framing.window, framing.hop)
+            pieces += self._windows_through_model(windows, padding if ready == 1 else 0)
+            self._past = self._buffer[..., (steps - 1) * framing.hop : steps * framing.hop]
             self._buffer = self._buffer[..., steps * framing.hop :]
-            pieces += self._windows_through_model(split(stretch, framing.window, framing.hop), max(0, unheard))
         return torch.cat(pieces, dim=-1)
 
     def _windows_through_model(
-        self, windows: Float[Tensor, "batch steps channels window"], unheard: int = 0
+        self, windows: Float[Tensor, "batch steps channels window"], padding: int = 0
     ) -> list[Float[Tensor, "batch slots channels hop"]]:
         batch, steps = windows.shape[:2]
-        windows = windows[..., : windows.shape[-1] - unheard]
+        windows, earlier, unheard = self._heard(windows, padding)
         gains = windows.new_ones(batch, steps) if self._level is None else self._level.gains(windows)
         gains = rearrange(gains, "batch steps -> batch steps 1 1")
         initial = self._initial
@@ -195,7 +196,7 @@ class SourceStream:
         waves = rearrange(
             waves.to(windows), "(batch steps) slots channels window -> batch steps slots channels window", steps=steps
         )
-        waves = torch.nn.functional.pad(waves / gains[:, :, None], (0, unheard))
+        waves = torch.nn.functional.pad((waves / gains[:, :, None])[..., earlier:], (0, unheard))
         pieces = []
         seen = [of_window(prediction.slots, step, steps) for step in range(steps)]
         upcoming = [
@@ -206,8 +207,27 @@ class SourceStream:
         for window, slots in zip(upcoming, seen, strict=True):
             piece, order = self._joiner.push(window)
             pieces.append(self._without_lead(piece))
-            self._observe(slots, prediction.features.positions, order, window.waves)
+            positions = _within(prediction.features.positions, unheard - earlier, self.framing.window)
+            self._observe(slots, positions, order, window.waves, earlier)
         return pieces
+
+    def _heard(
+        self, windows: Float[Tensor, "batch steps channels window"], padding: int
+    ) -> tuple[Float[Tensor, "batch steps channels heard"], int, int]:
+        """Return what the model hears of windows, the earlier samples in it, and how many of the window are missing.
+
+        A model of any length never learned what follows a recording, and seconds of digital silence cost it
+        decibels: instead of the `padding` of a last window it hears what came before, if anything did.
+        """
+        unheard = max(0, min(padding, windows.shape[-1] - self.model.sample_rate // 10))
+        if self.model.window is not None or not unheard:
+            return windows, 0, 0
+        heard = windows[..., : windows.shape[-1] - unheard]
+        if not self._windows:
+            return heard, 0, unheard
+        assert self._past is not None
+        past = rearrange(self._past, "batch channels past -> batch 1 channels past")
+        return torch.cat([past[..., past.shape[-1] - unheard :], heard], dim=-1), unheard, unheard
 
     def _observe(
         self,
@@ -215,8 +235,9 @@ class SourceStream:
         positions: Float[Tensor, "tokens axes"],
         order: Int[Tensor, "batch slots"],
         waves: Float[Tensor, "batch slots channels window"],
+        earlier: int,
     ) -> None:
-        start = (self._windows * self.framing.hop - self.framing.lead) / self.model.sample_rate
+        start = (self._windows * self.framing.hop - self.framing.lead - earlier) / self.model.sample_rate
         self._windows += 1
         if self.observer is not None:
             level = levels(take(waves, order), slots.vectors.shape[1])
@@ -239,3 +260,11 @@ class SourceStream:
         sources, mixture = sources[..., :size], self._mixture[..., :size]
         self._mixture = self._mixture[..., size:]
         return sources if self._sharer is None else self._sharer.push(mixture, sources)
+
+
+def _within(positions: Float[Tensor, "tokens axes"], missing: int, window: int) -> Float[Tensor, "tokens axes"]:
+    """Return positions within a whole window of tokens whose window lacked its last `missing` samples."""
+    if not missing:
+        return positions
+    time = (positions[:, -1:] + 1) * (1 - missing / window) - 1
+    return torch.cat([positions[:, :-1], time], dim=-1)

@@ -113,3 +113,19 @@ def test_a_recording_shorter_than_the_window_is_heard_as_it_is(seed: int, sample
     model, wave = small(), waves(seed, 1, samples)
     first, second = (Separator(model, long_window=seconds)(wave, 16000).sources for seconds in (1.5, 6.0))
     torch.testing.assert_close(first, second, atol=1e-6, rtol=1e-4)
+
+
+@given(seed=seeds, samples=st.integers(13000, 30000))
+@settings(max_examples=10)
+def test_the_last_window_of_a_longer_one_hears_what_came_before(seed: int, samples: int) -> None:
+    heard = []
+    separator = Separator(small(), joining="given", long_window=0.5)
+    separator.model.frontend.register_forward_hook(lambda _, inputs, output: heard.append(inputs[0]))
+    seen = []
+    wave = waves(seed, 1, samples)
+    separator(wave, 16000, observer=seen.append)
+    assert {window.shape[-1] for window in heard} == {8000}
+    end = round((seen[-1].start + 0.5) * 16000)
+    assert end == samples + 4000  # a quarter of a second of silence follows every recording
+    gain = heard[-1][-1, 0, :4000].norm() / wave[0, samples - 4000 : samples].norm()
+    torch.testing.assert_close(heard[-1][-1, 0, :4000], gain * wave[0, samples - 4000 : samples], atol=1e-5, rtol=1e-4)
