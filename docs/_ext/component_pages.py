@@ -185,7 +185,7 @@ class _Sections(GoogleDocstring):
 
 _INTRODUCTION = """Everything a model, its training and its data are made of, by family. `slotaudio components` lists
 the same in the terminal, with whatever else is installed. Parameters and costs on these pages are counted while the
-pages are made, with the options that the example shows; a cost is the number of multiplications and additions of
+pages are made, at the default options; a cost is the number of multiplications and additions of
 matrix products, convolutions and attention for one second of audio.
 
 """
