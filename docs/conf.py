@@ -33,7 +33,7 @@ extensions = [
     "command_pages",
     "component_pages",
 ]
-exclude_patterns = ["_build", "gallery", "sg_execution_times.rst", "**/sg_execution_times.rst", "**/README.rst", "README.md"]
+exclude_patterns = ["_build", "gallery", "sg_execution_times.rst", "**/sg_execution_times.rst", "README.md"]
 nitpicky = False
 default_role = "py:obj"
 suppress_warnings = [
