@@ -38,7 +38,8 @@ def test_files_are_named_after_the_slots(tmp_path, capsys):
         main(command)
     assert not stop.value.code, capsys.readouterr()
     written = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert written == ["song_lead vocals.wav", "song_rest.wav", "song_slots.png"]
+    pictures = [f"song_{kind}.png" for kind in ("identity", "slots", "timeline")]
+    assert written == sorted(["song_lead vocals.wav", "song_rest.wav", *pictures])
 
 
 def test_models_without_names_stay_a_set(tmp_path):
