@@ -40,6 +40,7 @@ suppress_warnings = [
     "config.cache",  # the gallery's scraper is a function, which cannot be pickled
     "myst.header",  # pages of results, which are also read elsewhere, may begin where they like
     "misc.highlighting_failure",  # sessions with an ellipsis
+    "ref.python",  # a parameter in a docstring may have the name of more than one attribute elsewhere
 ]
 
 # -- the code ---------------------------------------------------------------------------------------------------

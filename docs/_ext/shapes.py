@@ -57,7 +57,7 @@ TERMS = frozenset(
 def _follows_array(node: nodes.Node) -> bool:
     before = node.parent[: node.parent.index(node)]
     words = [item.astext() for item in before if item.astext().strip(" ,")]
-    return bool(words) and words[-1] in _ARRAYS
+    return bool(words) and words[-1].endswith(_ARRAYS)  # a name may be there twice, short and in full
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
