@@ -60,9 +60,9 @@ players(estimates, 16000, mixture=mixture)
 #
 # What would be possible
 # ----------------------
-# An *oracle* cuts its masks from the magnitudes of the true sources. A model that estimates such masks can do no better,
-# however well it is trained (one of complex masks could). The oracle goes through windows, masks and joining as a model
-# does.
+# An *oracle* cuts its masks from the magnitudes of the true sources. A model that estimates such masks can do no
+# better, however well it is trained (one of complex masks could). The oracle goes through windows, masks and joining
+# as a model does.
 
 from slotaudio.separation.oracle import oracle
 
