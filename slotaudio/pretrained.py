@@ -22,7 +22,7 @@ from slotaudio.model import SlotModel
 from slotaudio.modelcard import CARD, render
 from slotaudio.modelconfig import CONFIG, check_packages, describe, read_config, recompose
 
-DEFAULT_MODEL = "audioslots-small"
+DEFAULT_MODEL = "band-split"
 """The bundled model behind the name ``"default"``."""
 
 WEIGHTS = "model.safetensors"
