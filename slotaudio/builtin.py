@@ -76,6 +76,7 @@ def slotaudio_recipes() -> Mapping[str, str]:
         "audioslots-small": "slotaudio:recipes/audioslots-small.toml",
         "band-split": "slotaudio:recipes/band-split.toml",
         "mixit-small": "slotaudio:recipes/mixit-small.toml",
+        "remix-small": "slotaudio:recipes/remix-small.toml",
     }
 
 

@@ -42,8 +42,8 @@ class Muon(torch.optim.Optimizer):
         # the very groups of the parts: a schedule that changes them changes what the parts do
         self.param_groups = [group for part in self._parts for group in part.param_groups]
 
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Take one step."""
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Take one step; return what the closure returns."""
         loss = None
         if closure is not None:
             with torch.enable_grad():

@@ -80,7 +80,7 @@ def test_a_killed_run_saves_itself_and_can_be_resumed(tiny):
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["tinny.toml"], "recipe 'tinny.toml' is neither a file nor a preset"),
+        (["tinny.toml"], "recipe 'tinny.toml': there is no such file"),
         (["tiny.toml", "--set", "train.step=3"], "unknown option 'step' of [train]. Did you mean 'steps'?"),
         (["tiny.toml", "--set", "encoder=resnt"], "no encoder named 'resnt'. Did you mean 'resnet'?"),
         (["tiny.toml", "--set", "encoder.dpeth=18"], "encoder 'resnet': got an unexpected keyword argument 'dpeth'"),
