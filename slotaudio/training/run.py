@@ -247,6 +247,7 @@ def _quiet() -> None:
         ".*returned a view tensor.*",  # of which nothing is changed in place
         ".*sync_dist=True.*",  # `Training` adds up over processes what it logs of a validation
         ".*is an experimental feature.*",
+        ".*in eval mode at the start of training.*",  # an objective's teacher
     ):
         warnings.filterwarnings("ignore", message=message)
 
