@@ -19,6 +19,7 @@ from slotaudio.training.checkpoints import AtomicFiles
 from slotaudio.training.module import TrainingDiverged, rate_factor
 from slotaudio.training.options import TrainOptions
 from slotaudio.training.run import train
+from slotaudio.training.speed import tune
 
 RECIPE = """
 objective = "scripted"
@@ -291,7 +292,7 @@ def test_bf16_and_fp32_lose_alike(script):
 
 def test_what_makes_steps_faster_changes_nothing_but_rounding(script):
     script.train("plain", "train.steps=3")
-    script.train("fast", "train.steps=3", "train.channels_last=true", "train.fused=true")
+    script.train("fast", "train.steps=3", "train.fused=true")
     plain, fast = ([float(row["train/loss"]) for row in script.log(name).values()] for name in ("plain", "fast"))
     assert fast == pytest.approx(plain, rel=1e-3)
     with pytest.raises(UserError, match="'muon' has no fused kernel"):
@@ -308,3 +309,12 @@ def test_learning_rates_rise_and_fall(schedule):
     assert rates[10:] == sorted(rates[10:], reverse=True)
     assert rates[99] == (1 if schedule == "constant" else pytest.approx(0, abs=0.02))
     assert rate_factor(55, options) == pytest.approx(1 if schedule == "constant" else 0.5)
+
+
+def test_channels_last_lays_out_the_encoder_anew():
+    recipe = load_recipe("audioslots-small")
+    model = recipe.model()
+    tune(model, TrainOptions(channels_last=True))
+    kernels = [weight for weight in model.encoder.parameters() if weight.ndim == 4]
+    assert kernels
+    assert all(weight.is_contiguous(memory_format=torch.channels_last) for weight in kernels)
