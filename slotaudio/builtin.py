@@ -75,6 +75,7 @@ def slotaudio_recipes() -> Mapping[str, str]:
         "audioslots": "slotaudio:recipes/audioslots.toml",
         "audioslots-small": "slotaudio:recipes/audioslots-small.toml",
         "band-split": "slotaudio:recipes/band-split.toml",
+        "band-split-carry": "slotaudio:recipes/band-split-carry.toml",
         "mixit-small": "slotaudio:recipes/mixit-small.toml",
         "remix-small": "slotaudio:recipes/remix-small.toml",
     }

@@ -8,7 +8,8 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatch
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -82,18 +83,29 @@ def from_pretrained(name: str | os.PathLike[str] = "default", device: str | torc
     return model.to(device).eval()
 
 
-def load_weights(model: SlotModel, name: str | os.PathLike[str]) -> None:
+def load_weights(model: SlotModel, name: str | os.PathLike[str], fresh: Sequence[str] = ()) -> None:
     """Give a model the weights of a saved one, to train it further on other data or with other options.
+
+    A stage that wraps another, and names in its attribute ``wraps`` where it keeps it (as `carry_over` does), takes
+    the weights of a saved model that had the inner one in its place.
 
     Args:
         model: composed like the saved one: each weight has the same name and shape.
         name: of the saved model, as for `from_pretrained`.
+        fresh: names or wildcards of weights that are left as they are, whether the saved model has them or not.
 
     Raises:
-        PretrainedError: as for `from_pretrained`, or the two differ (names the first tensor that does).
+        PretrainedError: as for `from_pretrained`, or the two differ (names the first tensor that does), or a
+            wildcard fits none of the model's weights.
     """
     folder = locate(name)
-    _load(model, folder, read_config(folder), "the model to be trained")
+    weights = list(model.state_dict())
+    for pattern in fresh:
+        if not any(_any_fits([pattern], weight) for weight in weights):
+            raise PretrainedError(
+                f"no weight of the model to be trained is named {pattern!r}; there are {', '.join(weights[:4])}, ..."
+            )
+    _load(model, folder, read_config(folder), "the model to be trained", fresh)
 
 
 def bundled() -> list[str]:
@@ -166,14 +178,36 @@ def _read_weights(folder: Path, config: Mapping[str, Any]) -> dict[str, torch.Te
     return state
 
 
-def _load(model: SlotModel, folder: Path, config: Mapping[str, Any], what: str) -> None:
-    state = _read_weights(folder, config)
-    _check_shapes(folder, model, state, what)
-    model.load_state_dict(state, strict=False)  # what is missing is tied to what is there: just checked
+def _load(model: SlotModel, folder: Path, config: Mapping[str, Any], what: str, fresh: Sequence[str] = ()) -> None:
+    state = _wrapped(_read_weights(folder, config), model, config)
+    state = {name: tensor for name, tensor in state.items() if not _any_fits(fresh, name)}
+    _check_shapes(folder, model, state, what, fresh)
+    model.load_state_dict(state, strict=False)  # what is missing is fresh or tied to what is there: just checked
 
 
-def _check_shapes(folder: Path, model: SlotModel, state: Mapping[str, torch.Tensor], what: str) -> None:
-    wanted = {name: tuple(tensor.shape) for name, tensor in _tensors(model).items()}
+def _wrapped(
+    state: Mapping[str, torch.Tensor], model: SlotModel, config: Mapping[str, Any]
+) -> Mapping[str, torch.Tensor]:
+    """Move the weights of a stage that the model wraps in another to where the wrapper keeps it."""
+    for family, saved in config["components"].items():
+        inner = getattr(getattr(model, family, None), "wraps", None)
+        if inner and saved["name"] != model.specs[family].name:
+            start = f"{family}."
+            state = {
+                f"{start}{inner}.{name.removeprefix(start)}" if name.startswith(start) else name: tensor
+                for name, tensor in state.items()
+            }
+    return state
+
+
+def _any_fits(patterns: Sequence[str], name: str) -> bool:
+    return any(fnmatch(name, pattern) for pattern in patterns)
+
+
+def _check_shapes(
+    folder: Path, model: SlotModel, state: Mapping[str, torch.Tensor], what: str, fresh: Sequence[str]
+) -> None:
+    wanted = {name: tuple(tensor.shape) for name, tensor in _tensors(model).items() if not _any_fits(fresh, name)}
     found = {name: tuple(tensor.shape) for name, tensor in state.items()}
     differing = [name for name in sorted(wanted.keys() | found.keys()) if wanted.get(name) != found.get(name)]
     if differing:

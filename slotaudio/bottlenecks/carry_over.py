@@ -40,6 +40,9 @@ class CarryOver(nn.Module):
             whose gradient never reaches its initial slots.
     """
 
+    wraps = "corrector"
+    """Where the wrapped bottleneck is kept: a saved model that had it alone can start the training of this one."""
+
     def __init__(
         self,
         in_dim: int,

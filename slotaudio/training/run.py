@@ -81,7 +81,7 @@ def train(recipe: Recipe, folder: str | Path, resume: bool = False, force: bool 
     torch.manual_seed(options.seed)
     model = recipe.model()
     if options.init and not place.checkpoint:
-        load_weights(model, options.init)
+        load_weights(model, options.init, options.fresh)
     objective = recipe.objective(model)
     training, validation = recipe.datasets(model)
     batches = Batches(

@@ -36,10 +36,13 @@ SHORT = [
 
 def smaller(name):
     table = load_recipe(name).table
+    short = ["data.train.seconds=4.0"] if table["data"]["train"]["name"] == "conversations" else []
     named = {family: table[family]["name"] for family in ("encoder", "bottleneck", "decoder")}
-    return SHORT + [
-        f"{family}.{change}" for family, component in named.items() for change in SMALLER.get(component, ())
-    ]
+    return (
+        SHORT
+        + short
+        + [f"{family}.{change}" for family, component in named.items() for change in SMALLER.get(component, ())]
+    )
 
 
 @pytest.mark.parametrize("name", presets("slotaudio"))

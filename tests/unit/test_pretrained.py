@@ -163,6 +163,31 @@ def test_a_model_takes_the_weights_of_a_saved_one_or_says_what_differs(saved):
         load_weights(tiny(slots=3), saved)
 
 
+def test_weights_that_are_to_be_fresh_stay_and_the_others_are_taken(saved):
+    model, saved_weights = tiny(seed=1, slots=3), tiny().state_dict()
+    queries = model.bottleneck.queries.clone()
+    load_weights(model, saved, fresh=["*.queries"])
+    assert torch.equal(model.bottleneck.queries, queries)
+    assert all(torch.equal(model.state_dict()[n], t) for n, t in saved_weights.items() if "queries" not in n)
+    with pytest.raises(PretrainedError, match=r"no weight .* is named 'bottleneck.query'"):
+        load_weights(model, saved, fresh=["bottleneck.query"])
+
+
+def test_a_carried_bottleneck_takes_the_weights_of_the_one_it_wraps(saved):
+    inner = tiny().specs["bottleneck"].to_dict()
+    carried = Spec("carry_over", bottleneck=inner, heads=2)
+    model = tiny(seed=1, bottleneck=carried)
+    with pytest.raises(PretrainedError, match=r"first bottleneck.predictor\S+: missing in the file"):
+        load_weights(model, saved)
+    load_weights(model, saved, fresh=["bottleneck.predictor.*"])
+    for name, tensor in tiny().bottleneck.state_dict().items():
+        assert torch.equal(tensor, model.bottleneck.corrector.state_dict()[name]), name
+    # and a saved model that carries already has them where they are
+    again = tiny(seed=2, bottleneck=carried)
+    load_weights(again, save_pretrained(model, saved.parent / "carried"))
+    assert torch.equal(again.bottleneck.corrector.queries, model.bottleneck.corrector.queries)
+
+
 @pytest.mark.parametrize("content", [b"", b"\x80\x04garbage", b"cut"])
 def test_damaged_weights_are_never_unpickled(saved, content):
     path = saved / "model.safetensors"
