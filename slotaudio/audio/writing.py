@@ -137,9 +137,11 @@ class AudioWriter:
     def _open(self, path: Path, subtype: str) -> Any:
         with self._explained():
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)  # its OSError has a reason
-            return soundfile.SoundFile(
+            file = soundfile.SoundFile(
                 self._descriptor, "w", self.sample_rate, self.channels, subtype, format=self.format, closefd=True
             )
+            self._declare()  # nothing yet: libsndfile's own first header is no valid one
+        return file
 
     def _widen(self) -> None:
         """Copy what was written as integers so far into a float file and go on with that."""
@@ -169,11 +171,12 @@ class AudioWriter:
     def _append(self, samples: Any) -> None:
         with self._explained():
             self._file.write(samples)
-            if self.format == "WAV" and hasattr(os, "pwrite"):  # not on Windows
-                self._declare()
+            self._declare()
 
     def _declare(self) -> None:
         """Bring the sizes in the header up to date, so that the file is playable if nobody ever closes it."""
+        if self.format != "WAV" or not hasattr(os, "pwrite"):  # Windows
+            return
         size = os.fstat(self._descriptor).st_size
         body = os.pread(self._descriptor, _HEADER, 0).index(b"data") + 8
         for position, room in ((4, size - 8), (body - 4, size - body)):

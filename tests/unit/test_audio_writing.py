@@ -1,6 +1,7 @@
 """Audio files that we write: whole or not at all, exact, never clipped in silence."""
 
 import pytest
+import soundfile
 import torch
 
 from slotaudio import audio
@@ -49,6 +50,16 @@ def test_nothing_has_its_name_before_it_is_complete(tmp_path):
     assert not (tmp_path / "a.wav").exists()
     writer.commit()
     assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]
+
+
+def test_a_file_is_valid_from_its_first_moment_and_says_how_long_it_is(tmp_path):
+    for subtype, size in (("PCM_16", 2), ("PCM_24", 3), ("FLOAT", 4)):
+        writer = audio.AudioWriter(tmp_path / f"{subtype}.wav", 8000, subtype=subtype)
+        for frames in (0, 500, 1000):
+            assert soundfile.info(writer.partial).frames == frames
+            riff = int.from_bytes(writer.partial.read_bytes()[4:8], "little")
+            assert riff == writer.partial.stat().st_size - 8 >= size * frames
+            writer.write(torch.zeros(1, 500))
 
 
 def test_an_exception_leaves_the_old_file_and_nothing_else(tmp_path):
