@@ -1,44 +1,84 @@
-"""How well windows are joined: conversations with ideal masks, whose slots come in a new order in every window.
+"""How well windows are joined: conversations separated by ideal masks and by trained models, joined by every rule.
 
     python benchmarks/joining.py path/to/speech/dev
     python benchmarks/joining.py path/to/speech/dev --mixtures 2 --minutes 1 --windows 0.5
-    python benchmarks/joining.py path/to/speech/dev --model runs/carry-over/model    # a model's own order as well
+    python benchmarks/joining.py path/to/speech/dev --windows --model band-split --model runs/band-split-carry/model
 
-Each conversation is separated once per window and overlap; then its windows are joined by every rule. Prints
-Markdown.
+Each conversation is separated once per system and overlap; then its windows are joined by every rule. The slots
+of ideal masks come in a new random order in every window. A model that carries its slots over is measured twice: as
+it is, in its own order, and with slots that begin anew in every window, joined by the rules. Prints Markdown.
 """
 
 import argparse
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from jaxtyping import Float, Int
+from torch import Tensor
 
-from slotaudio import Spec
+from slotaudio import SlotModel, Spec
 from slotaudio.data.conversation import Conversation
 from slotaudio.data.conversations import Conversations
-from slotaudio.evaluation.long import evaluate_long
 from slotaudio.evaluation.results import Mean
-from slotaudio.evaluation.rows import model_rows
 from slotaudio.identity import Identity, IdentityMeter
 from slotaudio.matchers.hungarian import Hungarian
 from slotaudio.pretrained import from_pretrained
 from slotaudio.separation.continuity import ByContinuity
-from slotaudio.separation.identity import VoiceMemory
+from slotaudio.separation.identity import VoiceMemory, mel_power
 from slotaudio.separation.joining import AsGiven, Joiner, JoiningRule, SlotWindow
 from slotaudio.separation.oracle import Truth, oracle
 from slotaudio.separation.separator import Separator
 
 PAUSE = 5.0
+OVERLAPS = (0.0, 0.5)
+
+
+class ByEnvelope:
+    """Remember the mean log energy of each output in 11 bands; the slots nearest to that go on. A baseline."""
+
+    BANDS, LATEST = 11, 0.1
+
+    def __init__(self) -> None:
+        self._memory: Float[Tensor, "batch outputs bands"] | None = None
+
+    def __call__(
+        self, shared: Float[Tensor, "batch slots channels overlap"] | None, window: SlotWindow
+    ) -> Int[Tensor, "batch slots"]:
+        power = torch.nn.functional.adaptive_avg_pool1d(mel_power(window.waves, 16000), self.BANDS)
+        level = (power + 1e-8).log()
+        if self._memory is None:
+            self._memory = level
+        order: Tensor = Hungarian()(torch.cdist(level, self._memory).square())
+        there = level.gather(1, order[..., None].expand_as(level))
+        self._memory = (1 - self.LATEST) * self._memory + self.LATEST * there
+        return order
+
+
 RULES: dict[str, tuple[float, Callable[[], JoiningRule]]] = {
     "no memory": (0.0, AsGiven),
+    "envelope": (0.0, ByEnvelope),
     "voices": (0.0, lambda: ByContinuity(Hungarian(), VoiceMemory(fresh=1.0), steadiness=0.0)),
     "seams": (0.0, lambda: ByContinuity(Hungarian(), VoiceMemory(fresh=1.0), trust=0.0)),
     "seams and voices": (0.0, lambda: ByContinuity(Hungarian(), VoiceMemory(fresh=1.0))),
+    "50 % overlap, no memory": (0.5, AsGiven),
     "50 % overlap, no voices": (0.5, lambda: ByContinuity(Hungarian(), trust=0.0)),
     "50 % overlap and voices": (0.5, lambda: ByContinuity(Hungarian())),
 }
+CARRIED = {"carried over": (0.0, AsGiven), "50 % overlap, carried over": (0.5, AsGiven)}
+Rules = dict[str, tuple[float, Callable[[], JoiningRule]]]
+
+
+@dataclass
+class Judged:
+    """What was found of one way of joining, conversation by conversation."""
+
+    fine: list[Identity] = field(default_factory=list)
+    """Judged every half second."""
+    windows: list[Identity] = field(default_factory=list)
+    """Judged window by window of the system: did it go on in the same output?"""
 
 
 class Recorder(AsGiven):
@@ -47,7 +87,9 @@ class Recorder(AsGiven):
     def __init__(self) -> None:
         self.windows: list[SlotWindow] = []
 
-    def __call__(self, shared: torch.Tensor | None, window: SlotWindow) -> torch.Tensor:
+    def __call__(
+        self, shared: Float[Tensor, "batch slots channels overlap"] | None, window: SlotWindow
+    ) -> Int[Tensor, "batch slots"]:
         self.windows.append(window)
         return super().__call__(shared, window)
 
@@ -55,64 +97,95 @@ class Recorder(AsGiven):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", help="a folder with one folder per speaker")
-    parser.add_argument("--mixtures", type=int, default=6, help="conversations")
+    parser.add_argument("--mixtures", type=int, default=5, help="conversations")
     parser.add_argument("--minutes", type=float, default=5.0)
-    parser.add_argument("--windows", type=float, nargs="+", default=[0.5, 1.0], help="seconds")
+    parser.add_argument("--windows", type=float, nargs="*", default=[0.5, 1.0], help="seconds, with ideal masks")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--model", action="append", default=[], help="trained models, in their own order")
+    parser.add_argument("--model", action="append", default=[], help="trained models")
+    parser.add_argument("--model-window", type=float, default=2.0, help="seconds, for models of any length")
     options = parser.parse_args()
     torch.set_num_threads(1)
     talks = Conversations(
         options.data, seconds=60 * options.minutes, size=options.mixtures, seed=options.seed, fixed=True
     )
     print(f"{len(talks)} conversations of {options.minutes:g} min, two speakers, seed {options.seed}\n")
-    print("| window | rule | right joins | right speaker | swaps/min | returns after 5 s: right | wrong per min |")
-    print("|---|---|---|---|---|---|---|", flush=True)
-    for window in options.windows:
-        found: dict[str, list[Identity]] = {name: [] for name in RULES}
+    columns = "window | rule | windows joined | right joins | right speaker | swaps/min | returns after 5 s: right"
+    print(f"| {columns} | wrong per min | SI-SDRi |\n|{'---|' * 9}", flush=True)
+    for label, rules, make in systems(options):
+        found: dict[str, Judged] = {name: Judged() for name in rules}
         for number in range(len(talks)):
-            for name, met in measure(talks.conversation(number), window, options.seed + number).items():
-                found[name].append(met)
-        for name, each in found.items():
-            row(f"ideal, {window:g} s", name, each, options.minutes)
+            for name, fine, windows in measure(talks.conversation(number), options.seed + number, rules, make):
+                found[name].fine.append(fine)
+                found[name].windows.append(windows)
+        for name, judged in found.items():
+            row(label, name, judged, options.minutes)
+
+
+Make = Callable[[Conversation, int, float], Separator]
+
+
+def systems(options: argparse.Namespace) -> Iterator[tuple[str, Rules, Make]]:
+    """Name what separates, by which rules its windows are joined, and how to make it for a conversation."""
+    for window in options.windows:
+
+        def ideal(talk: Conversation, seed: int, overlap: float, window: float = window) -> Separator:
+            shuffle = torch.Generator().manual_seed(seed)
+            model = oracle(talk.sources()[None], Spec("stft"), window, Spec("wiener"), shuffle)
+            return Separator(model, overlap=overlap, consistent=False)
+
+        yield f"ideal, {window:g} s", RULES, ideal
     for name in options.model:
-        rows = model_rows(from_pretrained(name), joinings=["adjacent-given", "adjacent", "given", "blind"])
-        results = list(evaluate_long(rows, talks))
-        for joining in dict.fromkeys(result.labels["joining"] for result in results):
-            mine = [result.values for result in results if result.labels["joining"] == joining]
-            means = {key: Mean.of(values[key] for values in mine).mean for key in mine[0]}
-            wrong = means["returns"] * (1 - means["right_returns"]) / options.minutes
-            cells = f"{means['right_joins']:.1%} | {means['right_windows']:.1%} | {means['swaps_per_minute']:.2f}"
-            print(f"| {Path(name).parent.name} | {joining} | {cells} | {means['right_returns']:.1%} | {wrong:.2f} |")
+        model = from_pretrained(name)
+        label = f"{Path(name).parent.name or name}, {model.window or options.model_window:g} s"
+
+        def trained(model: SlotModel) -> Make:
+            return lambda talk, seed, overlap: Separator(model, overlap=overlap, long_window=options.model_window)
+
+        inner = getattr(model.bottleneck, "wraps", None)
+        if inner:
+            yield label, CARRIED, trained(model)
+        yield f"{label}, begun anew" if inner else label, RULES, trained(begun_anew(model) if inner else model)
 
 
-def measure(talk: Conversation, window: float, seed: int) -> dict[str, Identity]:
+def begun_anew(model: SlotModel) -> SlotModel:
+    """Return the same model without its memory: every window starts from the first window's slots."""
+    stages = {name: getattr(model, name) for name in ("frontend", "encoder", "decoder", "matcher")}
+    bottleneck = getattr(model.bottleneck, model.bottleneck.wraps)
+    options = {"slots": model.slots, "window": model.window, "mask": model.mask}
+    return SlotModel(bottleneck=bottleneck, specs=model.specs, **stages, **options).eval()
+
+
+def measure(talk: Conversation, seed: int, rules: Rules, make: Make) -> Iterator[tuple[str, Identity, Identity]]:
     """Join the windows of one conversation by all rules."""
     sources = talk.sources()[:, 0]
-    found = {}
-    for overlap in dict.fromkeys(share for share, _ in RULES.values()):
-        shuffle = torch.Generator().manual_seed(seed)
-        model = oracle(sources[None, :, None], Spec("stft"), window, Spec("wiener"), shuffle)
-        separator = Separator(model, overlap=overlap, consistent=False)
-        assert isinstance(model.decoder, Truth)
-        model.decoder.rewind(separator.framing)
+    for overlap in OVERLAPS:
+        separator = make(talk, seed, overlap)
+        framing = separator.framing
+        if isinstance(separator.model.decoder, Truth):
+            separator.model.decoder.rewind(framing)
         recorder = Recorder()
         stream = separator.open(talk.sample_rate, recorder)
         for mixture, _ in talk.blocks():
             stream.push(mixture[None])
         stream.finish()
-        framing = separator.framing
-        for name, (share, rule) in RULES.items():
+        for name, (share, rule) in rules.items():
             if share == overlap:
                 joined = join(recorder.windows, framing.window, framing.hop, framing.at_once, rule())
-                meter = IdentityMeter(talk.sample_rate, pause=PAUSE)
-                end = min(joined.shape[1] - framing.lead, sources.shape[1])
-                meter.update(joined[:, framing.lead : framing.lead + end], sources[:, :end])
-                found[name] = meter.compute()
-    return found
+                joined = joined[:, framing.lead : framing.lead + sources.shape[1]]
+                fine, windows = (
+                    judge(joined, sources, talk.sample_rate, seconds)
+                    for seconds in (0.5, framing.window / separator.sample_rate)
+                )
+                yield name, fine, windows
 
 
-def join(windows: Sequence[SlotWindow], window: int, hop: int, at_once: int, rule: JoiningRule) -> torch.Tensor:
+def judge(joined: Tensor, sources: Tensor, sample_rate: int, seconds: float) -> Identity:
+    meter = IdentityMeter(sample_rate, seconds, pause=PAUSE)
+    meter.update(joined, sources[:, : joined.shape[1]])
+    return meter.compute()
+
+
+def join(windows: Sequence[SlotWindow], window: int, hop: int, at_once: int, rule: JoiningRule) -> Tensor:
     joiner, pieces = Joiner(window, hop, rule), []
     for start in range(0, len(windows), at_once):
         joiner.foresee(windows[start : start + at_once])
@@ -120,19 +193,23 @@ def join(windows: Sequence[SlotWindow], window: int, hop: int, at_once: int, rul
     return torch.cat([*pieces, joiner.finish()], dim=-1)[0, :, 0]
 
 
-def row(window: str, name: str, found: Sequence[Identity], minutes: float) -> None:
-    def mean(of: Callable[[Identity], float]) -> float:
+def row(system: str, name: str, judged: Judged, minutes: float) -> None:
+    fine = judged.fine
+
+    def mean(of: Callable[[Identity], float], found: Sequence[Identity] = fine) -> float:
         return Mean.of(map(of, found)).mean
 
-    wrong = sum(each.returns * (1 - each.right_returns) for each in found if each.returns) / (minutes * len(found))
+    wrong = sum(each.returns * (1 - each.right_returns) for each in fine if each.returns) / (minutes * len(fine))
     print(
-        f"| {window} | {name} | {mean(lambda f: f.right_joins):.1%} | {mean(lambda f: f.right_windows):.1%} | "
-        f"{mean(lambda f: f.swaps_per_minute):.2f} | {mean(lambda f: f.right_returns):.1%} | {wrong:.2f} |",
+        f"| {system} | {name} | {mean(lambda f: f.right_joins, judged.windows):.1%} | "
+        f"{mean(lambda f: f.right_joins):.1%} | {mean(lambda f: f.right_windows):.1%} | "
+        f"{mean(lambda f: f.swaps_per_minute):.2f} | {mean(lambda f: f.right_returns):.1%} | {wrong:.2f} | "
+        f"{mean(lambda f: f.si_sdri):.2f} |",
         flush=True,
     )
 
 
 if __name__ == "__main__":
-    began = time.perf_counter()
+    began = time.process_time()
     main()
-    print(f"\n{time.perf_counter() - began:.0f} s")
+    print(f"\n{time.process_time() - began:.0f} s of processor time")
