@@ -1,5 +1,7 @@
 """What every matcher asks of a cost, answered with the same sentence by each."""
 
+import math
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -28,10 +30,13 @@ def check_sizes(cost: Float[Tensor, "batch slots sources"]) -> None:
 
 def on_host(cost: Float[Tensor, "batch slots sources"]) -> Float[np.ndarray, "batch slots sources"]:
     """Return the cost as an array; in float32 where NumPy has no such type, and sums would be coarse."""
-    detached = cost.detach()
-    if cost.dtype not in (torch.float32, torch.float64):
-        detached = detached.float()
-    return detached.cpu().numpy()
+    known = cost.dtype in (torch.float32, torch.float64)
+    return (cost if known else cost.float()).numpy(force=True)
+
+
+def sums_to_finite(host: Float[np.ndarray, "batch slots sources"]) -> bool:
+    """Tell whether all costs are finite, by one sum of squares; where that overflows, false although they are."""
+    return math.isfinite(np.vdot(host, host))
 
 
 def check_finite(cost: Float[Tensor, "batch slots sources"]) -> None:

@@ -3,7 +3,6 @@
 import math
 from functools import lru_cache
 from itertools import permutations
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from slotaudio.errors import UserError
-from slotaudio.matchers.checking import check_finite, check_sizes, on_host
+from slotaudio.matchers.checking import check_finite, check_sizes, on_host, sums_to_finite
 
 
 class Exhaustive:
@@ -45,33 +44,37 @@ class Exhaustive:
             )
         if not sources:
             return cost.new_empty((len(cost), 0), dtype=torch.int64)
-        if cost.device.type == "cpu":  # where an operation of NumPy costs a fraction of one of PyTorch
-            return torch.from_numpy(self._on_host(on_host(cost), cost))
+        if cost.is_cpu:  # where an operation of NumPy costs a fraction of one of PyTorch
+            host = on_host(cost)
+            if self.check and not sums_to_finite(host):
+                check_finite(cost)
+            ways, totals = _products(slots, sources, host.dtype.char)
+            return torch.from_numpy(ways.take((host.reshape(-1, slots * sources) @ totals).argmin(1), 0))
         if self.check:
             check_finite(cost)
         table = assignments(slots, sources, cost.device)
         return table[_totals(cost.detach(), table).argmin(dim=1)]
 
-    def _on_host(
-        self, host: Float[np.ndarray, "batch slots sources"], cost: Float[Tensor, "batch slots sources"]
-    ) -> Int[np.ndarray, "batch sources"]:
-        table = assignments(*host.shape[1:], torch.device("cpu")).numpy()
-        totals = _totals(host, table)
-        # every cost is part of some total
-        if self.check and not math.isfinite(totals.sum()):
-            check_finite(cost)
-        return table[totals.argmin(axis=1)]
 
+def _totals(cost: Float[Tensor, "batch slots sources"], table: Tensor) -> Float[Tensor, "batch assignments"]:
+    """Return the total cost of each assignment.
 
-def _totals(cost: Any, table: Any) -> Any:
-    """Return the total cost "batch assignments", of tensors or arrays.
-
-    Source by source, so that no tensor of every assignment times every source is made.
+    Source by source, so that no tensor of every assignment times every source is made; by adding, since
+    accelerators may round what goes into a matrix product.
     """
     totals = cost[:, table[:, 0], 0]
     for source in range(1, table.shape[1]):
         totals = totals + cost[:, table[:, source], source]
     return totals
+
+
+@lru_cache(maxsize=64)
+def _products(slots: int, sources: int, kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the assignments, and the matrix "slots·sources assignments" that takes a cost to their totals."""
+    ways = assignments(slots, sources, torch.device("cpu")).numpy()
+    chosen = np.zeros((slots, sources, len(ways)), dtype=kind)
+    chosen[ways, np.arange(sources), np.arange(len(ways))[:, None]] = 1
+    return ways, chosen.reshape(slots * sources, -1)
 
 
 @lru_cache(maxsize=64)

@@ -1,14 +1,12 @@
 """Optimal matching on the host, for any number of slots."""
 
-import math
-
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from slotaudio.matchers.checking import check_finite, check_sizes, on_host
+from slotaudio.matchers.checking import check_finite, check_sizes, on_host, sums_to_finite
 
 
 class Hungarian:
@@ -27,8 +25,7 @@ class Hungarian:
         """
         check_sizes(cost)
         host = on_host(cost)
-        # one look at the sum instead of one at each: it overflows at worst, and then each is looked at
-        if not math.isfinite(host.sum()):
+        if not sums_to_finite(host):
             check_finite(cost)
         chosen = np.empty((cost.shape[0], cost.shape[2]), dtype=np.int64)
         for item, costs in enumerate(host.transpose(0, 2, 1)):

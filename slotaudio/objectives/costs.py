@@ -35,7 +35,7 @@ def spectral_mse(
     In float32 the expansion ``|a|² - 2ab + |b|²`` is wrong by 1e-7 of ``|a|²``, far below any error that a model
     reaches.
     """
-    return _squared_error(estimates, references)
+    return _squared_error(_inner(estimates, references), _power(estimates), _power(references))
 
 
 def snr(estimates: Waves, references: References, mixture: Mixture, cap: float = 30.0) -> Pairwise:
@@ -45,10 +45,11 @@ def snr(estimates: Waves, references: References, mixture: Mixture, cap: float =
     for none. A silent source has no such ratio; its cost is the level of the estimate against the mixture,
     ``10 log10(|ŝ|² / |x|² + 0.01)``, between -20 for silence and 0 for the mixture itself (FUSS, arXiv 2011.00803).
     """
-    power = _power(references)[:, None]
-    ratio = (_squared_error(estimates, references) + 10 ** (-cap / 10) * power) / power.clamp_min(FLOOR)
+    estimated, power = _power(estimates), _power(references)
+    error = _squared_error(_inner(estimates, references), estimated, power)
+    ratio = (error + 10 ** (-cap / 10) * power[:, None]) / power.clamp_min(FLOOR)[:, None]
     # where both are silent the ratio is 0, and so is the gradient of the clamped one
-    return _or_silence(10 * torch.log10(ratio.clamp_min(1e-8)), estimates, references, mixture)
+    return _or_silence(10 * torch.log10(ratio.clamp_min(1e-8)), estimated, power, mixture)
 
 
 def si_sdr(estimates: Waves, references: References, mixture: Mixture, cap: float = 30.0) -> Pairwise:
@@ -58,11 +59,12 @@ def si_sdr(estimates: Waves, references: References, mixture: Mixture, cap: floa
     ``-10 log10((r + t) / (1 - r + t))``. With ``t = 1 / (10^(cap/10) - 1)`` it lies between ``-cap`` and ``cap`` and
     has a finite gradient even for a silent estimate. A silent source has no such ratio: see `snr`.
     """
+    estimated, power = _power(estimates), _power(references)
     cosine = _inner(estimates, references).square() / (
-        _power(estimates).clamp_min(FLOOR**2)[:, :, None] * _power(references).clamp_min(FLOOR)[:, None]
+        estimated.clamp_min(FLOOR**2)[:, :, None] * power.clamp_min(FLOOR)[:, None]
     )
     cosine, soft = cosine.clamp(max=1.0), 1 / (10 ** (cap / 10) - 1)
-    return _or_silence(10 * torch.log10((1 - cosine + soft) / (cosine + soft)), estimates, references, mixture)
+    return _or_silence(10 * torch.log10((1 - cosine + soft) / (cosine + soft)), estimated, power, mixture)
 
 
 WAVE_COSTS: dict[str, Callable[[Waves, References, Mixture], Pairwise]] = {"snr": snr, "si_sdr": si_sdr}
@@ -82,23 +84,26 @@ def check_cost_name(name: str) -> None:
 
 def audible(power: Float[Tensor, "batch *rest"], mixture: Mixture) -> Bool[Tensor, "batch *rest"]:
     """Tell which powers (mean squares) can be heard within their mixture, and at all."""
-    threshold = (AUDIBLE * _power(mixture[:, None])).clamp_min(FLOOR)
-    return power > threshold.reshape(-1, *[1] * (power.ndim - 1))
+    return _audible(power, _power(mixture[:, None]))
 
 
-def _or_silence(active: Pairwise, estimates: Waves, references: References, mixture: Mixture) -> Pairwise:
-    """Use `active` where the source can be heard, the level of the estimate where it cannot."""
-    level = _power(estimates) / _power(mixture[:, None]).clamp_min(FLOOR)
-    silent = 10 * torch.log10(level + SILENCE_CAP)
-    heard = audible(_power(references), mixture)
-    return torch.where(heard[:, None], active, silent[:, :, None])
+def _audible(power: Float[Tensor, "batch *rest"], total: Float[Tensor, "batch 1"]) -> Bool[Tensor, "batch *rest"]:
+    return power > (AUDIBLE * total).clamp_min(FLOOR).reshape(-1, *[1] * (power.ndim - 1))
+
+
+def _or_silence(
+    active: Pairwise, estimated: Float[Tensor, "batch slots"], power: Float[Tensor, "batch sources"], mixture: Mixture
+) -> Pairwise:
+    """Use `active` where the source of that power can be heard, the level of the estimate where it cannot."""
+    total = _power(mixture[:, None])
+    silent = 10 * torch.log10(estimated / total.clamp_min(FLOOR) + SILENCE_CAP)
+    return torch.where(_audible(power, total)[:, None], active, silent[:, :, None])
 
 
 def _squared_error(
-    estimates: Float[Tensor, "batch slots *signal"], references: Float[Tensor, "batch sources *signal"]
+    products: Pairwise, estimated: Float[Tensor, "batch slots"], power: Float[Tensor, "batch sources"]
 ) -> Pairwise:
-    products = _inner(estimates, references)
-    return _power(estimates)[:, :, None] - 2 * products + _power(references)[:, None]
+    return estimated[:, :, None] - 2 * products + power[:, None]
 
 
 def _inner(
