@@ -14,8 +14,9 @@ def grid(freq: int, frames: int, device: torch.device | None = None) -> Float[Te
     The ends lie at -1 and 1 whatever the grid's size, so that what was learned on one resolution
     means the same on another; an axis of a single cell lies at 0.
     """
+    # by arange: linspace would fix the size in an exported program
     axes = [
-        torch.linspace(-1, 1, size, device=device) if size > 1 else torch.zeros(1, device=device)
+        torch.arange(1 - size, size, 2, device=device) / (size - 1) if size > 1 else torch.zeros(1, device=device)
         for size in (freq, frames)
     ]
     return torch.cartesian_prod(*axes)
