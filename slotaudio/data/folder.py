@@ -17,8 +17,10 @@ from slotaudio.data.drawing import Drawing
 from slotaudio.data.mixing import LOUDNESS
 from slotaudio.data.pitch import median_pitch
 from slotaudio.data.plans import Plan, read, read_list, render
+from slotaudio.data.recordings import UnreadableUtterance
 from slotaudio.data.speakers import Meeting, Split, split_speakers
-from slotaudio.data.speech import SpeechFolder, UnreadableUtterance, read_genders
+from slotaudio.data.speech import SpeechFolder, read_genders
+from slotaudio.data.surroundings import Surroundings
 from slotaudio.errors import DataError
 
 Item = tuple[Tensor, Tensor, dict[str, Any]]
@@ -62,6 +64,9 @@ class FolderMixtures(Dataset[Item]):
         pitch: the sources come in order of their pitch, the highest voice first, and each voice is at least so
             many times as high as the next (1.2 is three semitones): a first lesson with an answer that is never
             ambiguous, for the matcher `fixed`. 0 leaves the order to chance.
+        noise, snr, rooms, reverberant: rooms around the voices and noise in the mixture, from folders or
+            ``"synthetic"`` (see `slotaudio.data.surroundings.Surroundings`); none by default. The voices are the same
+            with them and without.
 
     Raises:
         DataError: what is wrong with the folder, the list or an option.
@@ -90,6 +95,10 @@ class FolderMixtures(Dataset[Item]):
         on_error: Literal["raise", "skip"] = "raise",
         genders: str | Path | None = None,
         pitch: float = 0.0,
+        noise: str | Path | None = None,
+        snr: Sequence[float] = (5.0, 20.0),
+        rooms: str | Path | None = None,
+        reverberant: float = 0.5,
     ) -> None:
         self.least, self.most = _range(sources)
         if size < 0 or seed < 0:
@@ -120,6 +129,8 @@ class FolderMixtures(Dataset[Item]):
         self.size = size if self.plans is None else len(self.plans)
         self.genders = _genders(self.folder.path, genders)
         self.pitch = pitch
+        clean = noise is None and rooms is None
+        self.surroundings = None if clean else Surroundings(rate, noise, snr, rooms, reverberant)
         self._pitches: dict[str, float] = {}
         # in shared memory, so that worker processes that live on see the next epoch
         self._state = torch.zeros(2, dtype=torch.int64).share_memory_()
@@ -141,7 +152,12 @@ class FolderMixtures(Dataset[Item]):
             raise IndexError(index)
         plan, waves = self._draw(index) if self.plans is None else _read(self.plans[index], self.folder)
         sources = render(plan, waves, self.most)
-        return sources.sum(0), sources, self._metadata(plan)
+        metadata = self._metadata(plan)
+        if self.surroundings is None:
+            return sources.sum(0), sources, metadata
+        rng = np.random.default_rng([self.seed, int(self._state[0]), index, 1])  # one of its own: the voices stay
+        mixture, sources, drawn = self.surroundings.around(rng, sources)
+        return mixture, sources, {**metadata, **drawn}
 
     def plan(self, index: int) -> Plan:
         """Return what item `index` of this epoch is made of, to be frozen with `write_list`."""

@@ -18,7 +18,8 @@ from slotaudio.data.librimix_dynamic import DynamicMixtures
 from slotaudio.data.librimix_listed import Kind, ListedMixtures
 from slotaudio.data.librimix_metadata import NOISE_FOLDERS, SUBSETS, find_metadata, key_of, read_metadata, read_sexes
 from slotaudio.data.librimix_official import OfficialMixtures, official_root
-from slotaudio.data.speech import SpeechFolder, UnreadableUtterance
+from slotaudio.data.recordings import UnreadableUtterance
+from slotaudio.data.speech import SpeechFolder
 from slotaudio.errors import DataError
 
 Item = tuple[Tensor, Tensor, dict[str, Any]]

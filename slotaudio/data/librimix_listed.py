@@ -10,7 +10,8 @@ from jaxtyping import Float, Int16
 from slotaudio import audio
 from slotaudio.data import librimix_arithmetic as arithmetic
 from slotaudio.data.librimix_metadata import Row, described, key_of, read_sexes, speaker_of
-from slotaudio.data.speech import SpeechFolder, UnreadableUtterance
+from slotaudio.data.recordings import UnreadableUtterance
+from slotaudio.data.speech import SpeechFolder
 from slotaudio.errors import AudioFileError, DataError
 
 Kind = Literal["mix_clean", "mix_both", "mix_single"]

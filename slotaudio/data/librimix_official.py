@@ -12,7 +12,7 @@ from jaxtyping import Int16
 from slotaudio import audio
 from slotaudio.data.librimix_listed import Kind
 from slotaudio.data.librimix_metadata import described, speaker_of
-from slotaudio.data.speech import UnreadableUtterance
+from slotaudio.data.recordings import UnreadableUtterance
 from slotaudio.errors import AudioFileError, DataError
 
 

@@ -12,8 +12,9 @@ from slotaudio.data.batches import collate
 from slotaudio.data.folder import FolderMixtures, SkippedUtterance
 from slotaudio.data.mixing import PEAK, active_level
 from slotaudio.data.plans import write_list
+from slotaudio.data.recordings import UnreadableUtterance
 from slotaudio.data.speakers import Meeting, split_speakers
-from slotaudio.data.speech import SpeechFolder, UnreadableUtterance
+from slotaudio.data.speech import SpeechFolder
 from slotaudio.errors import DataError, UserError
 
 RATE = 16000

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from slotaudio import Spec, UserError
 from slotaudio.compose import check_options
+from slotaudio.data.surroundings import synthetic_noise, synthetic_room
 from slotaudio_pase.distortions import band_dropped, chopped, clipped, narrowed, reverberated, with_added
-from slotaudio_pase.surroundings import LONGEST, recordings, synthetic_noise, synthetic_room
+from slotaudio_pase.surroundings import LONGEST, recordings
 
 MOST_PAUSES = 5
 _FRAME = 160
@@ -37,7 +38,7 @@ class Contamination:
         narrow_band: of nothing above 4 kHz.
         overlap_snr, noise_snr: in decibels, one of which is drawn.
         clip_factors, pauses: see above.
-        rooms: folder of impulse responses; synthetic ones by default (`slotaudio_pase.surroundings`).
+        rooms: folder of impulse responses; synthetic ones by default (`slotaudio.data.surroundings`).
         noises: folder of noises; synthetic ones by default.
         sample_rate: in hertz.
 

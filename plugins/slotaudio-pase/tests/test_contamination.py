@@ -12,7 +12,6 @@ from slotaudio import UserError, audio, build
 from slotaudio.data.bundled import speech
 from slotaudio_pase.contamination import Contamination
 from slotaudio_pase.distortions import band_dropped, chopped, clipped, narrowed, reverberated, with_added
-from slotaudio_pase.surroundings import synthetic_noise, synthetic_room
 
 RATE = 16000
 NEVER = dict.fromkeys(("reverberation", "overlap", "noise", "clipping", "chopping", "band_drop", "narrow_band"), 0.0)
@@ -62,15 +61,6 @@ def test_clipping_chopping_and_bands():
     assert power(narrowed(wave, RATE), 4500, 8000) < 1e-3
     for changed in (band_dropped(wave, 1000.0, 2000.0, RATE), narrowed(wave, RATE)):
         assert changed.square().sum() == pytest.approx(wave.square().sum().item(), rel=1e-4)
-
-
-def test_synthetic_rooms_decay_and_noises_fall():
-    for seed in range(5):
-        generator = torch.Generator().manual_seed(seed)
-        room = synthetic_room(RATE, generator)
-        assert room.abs().argmax() == 0
-        assert room[-1600:].square().sum() < 0.02 * room[1:].square().sum()
-        assert power(synthetic_noise(16000, generator), 0, 2000) > 0.2
 
 
 def test_nothing_is_changed_without_contaminations_and_everything_with_all():

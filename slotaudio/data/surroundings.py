@@ -1,0 +1,157 @@
+"""Rooms and noise around voices: from folders of recordings, or synthesised where there are none."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy.signal import fftconvolve
+from torch import Tensor
+
+from slotaudio.data.mixing import PEAK, SILENCE_DB, active_level, level
+from slotaudio.data.recordings import SUFFIXES, Recordings
+from slotaudio.errors import DataError
+
+SYNTHETIC = "synthetic"
+LONGEST_ROOM = 1.5
+"""Seconds of an impulse response; what comes later is cut off."""
+
+
+class Surroundings:
+    """Put voices into rooms and noise on top of them.
+
+    The voices remain the references as they sound in the room: what is asked for is to separate, not to take the
+    room away. The noise is in the mixture only. What is drawn depends on the generator alone, so that the same
+    voices can be had with and without it.
+
+    Args:
+        rate: samples per second.
+        noise: folder of audio files, of any rate and at any depth, or ``"synthetic"``; None for no noise.
+        snr: least and most level of the voices, where there are any, over the noise, in dB.
+        rooms: folder of impulse responses, or ``"synthetic"``; None for no rooms. Each voice gets one of its own.
+        reverberant: share of the mixtures that are in a room.
+
+    Raises:
+        DataError: a folder is missing or holds no audio, or a number is out of range; says what is possible.
+    """
+
+    def __init__(
+        self,
+        rate: int,
+        noise: str | Path | None = None,
+        snr: Sequence[float] = (5.0, 20.0),
+        rooms: str | Path | None = None,
+        reverberant: float = 0.5,
+    ) -> None:
+        if len(snr) != 2 or snr[0] > snr[1]:
+            raise DataError(f"snr = {snr!r}: give the least and the most, in dB")
+        if not 0 <= reverberant <= 1:
+            raise DataError(f"reverberant = {reverberant} is no share of the mixtures: give 0 to 1")
+        self.rate = rate
+        self.snr = snr
+        self.reverberant = reverberant
+        self.noise = noise is not None
+        self.rooms = rooms is not None
+        self._noises = _files(noise, rate, "noise")
+        self._responses = _files(rooms, rate, "rooms")
+
+    def around(
+        self, rng: np.random.Generator, sources: Float[Tensor, "sources channels time"]
+    ) -> tuple[Float[Tensor, "channels time"], Float[Tensor, "sources channels time"], dict[str, Any]]:
+        """Return the mixture, the sources as they are in it, and what was drawn: ``snr`` (dB) and ``reverberant``.
+
+        If the mixture would pass a peak of 0.9, all of it gets softer.
+
+        Raises:
+            UnreadableUtterance: see `Recordings.read`.
+        """
+        waves, drawn = sources.numpy(), dict[str, Any]()
+        if self.rooms:
+            drawn["reverberant"] = bool(rng.random() < self.reverberant)
+            if drawn["reverberant"]:
+                waves = np.stack([np.stack([self._in_room(rng, row) for row in wave]) for wave in waves])
+        mixture = waves.sum(axis=0)
+        if self.noise:
+            drawn["snr"] = float(rng.uniform(self.snr[0], self.snr[1]))
+            noise = self._noise(rng, mixture.shape[-1])
+            speech, hum = active_level(mixture.mean(axis=0), self.rate), level(noise)
+            if speech > SILENCE_DB and hum > SILENCE_DB:
+                mixture = mixture + noise * np.float32(10 ** ((speech - drawn["snr"] - hum) / 20))
+        peak = float(np.abs(mixture).max(initial=0.0))
+        factor = np.float32(min(1.0, PEAK / peak) if peak > 0 else 1.0)
+        return torch.from_numpy(mixture * factor), torch.from_numpy(waves * factor), drawn
+
+    def _in_room(self, rng: np.random.Generator, wave: Float[np.ndarray, "time"]) -> Float[np.ndarray, "time"]:
+        """Convolve, with the direct sound where the voice was and with the voice's own energy."""
+        response = self._response(rng)
+        direct = int(np.abs(response).argmax())
+        wet = fftconvolve(wave, response)[direct : direct + wave.size]
+        energy = float(np.square(wet).sum())
+        return (wet * np.sqrt(float(np.square(wave).sum()) / energy) if energy > 0 else wet).astype(np.float32)
+
+    def _response(self, rng: np.random.Generator) -> Float[np.ndarray, "taps"]:
+        if self._responses is None:
+            return synthetic_room(self.rate, _torch(rng)).numpy()
+        name, length = self._responses.draw(rng)
+        return self._responses.read(name, 0, min(length, round(LONGEST_ROOM * self.rate)))
+
+    def _noise(self, rng: np.random.Generator, samples: int) -> Float[np.ndarray, "time"]:
+        if self._noises is None:
+            return synthetic_noise(samples, _torch(rng)).numpy()
+        name, available = self._noises.draw(rng)
+        length = min(samples, available)
+        crop = self._noises.read(name, int(rng.integers(available - length + 1)), length)
+        return np.pad(crop, (0, samples - length), mode="reflect")  # back and forth, so that nothing clicks
+
+
+class _Files(Recordings):
+    """The audio files at any depth of a folder."""
+
+    def __init__(self, path: Path, rate: int, what: str) -> None:
+        super().__init__(path, rate, resample=True)
+        if not path.is_dir():
+            raise DataError(f"{what}: there is no folder {path}; give one, or {SYNTHETIC!r}")
+        found = (file for file in sorted(path.rglob("*")) if file.suffix.lower() in SUFFIXES)
+        self.names = [file.relative_to(path).as_posix() for file in found]
+        if not self.names:
+            raise DataError(f"{what}: no audio in {path}; looked for {', '.join(SUFFIXES)}")
+
+    def draw(self, rng: np.random.Generator) -> tuple[str, int]:
+        """Return a file and its length."""
+        name = self.names[rng.integers(len(self.names))]
+        return name, self.length(name)
+
+
+def _files(folder: str | Path | None, rate: int, what: str) -> _Files | None:
+    return None if folder in (None, SYNTHETIC) else _Files(Path(folder).expanduser(), rate, what)
+
+
+def _torch(rng: np.random.Generator) -> torch.Generator:
+    return torch.Generator().manual_seed(int(rng.integers(2**63)))
+
+
+def synthetic_room(sample_rate: int, generator: torch.Generator | None = None) -> Float[Tensor, " taps"]:
+    """Draw an impulse response: a direct sound, then noise that decays by 60 dB within 0.2 to 0.8 s.
+
+    The reverberation begins 2 to 20 ms after the direct sound and holds -6 to 6 dB of its energy.
+    """
+    decay, gap, loudness = torch.rand(3, generator=generator).tolist()
+    time = torch.arange(round(0.8 * sample_rate)) / sample_rate
+    start = 0.002 + 0.018 * gap
+    tail = torch.randn(len(time), generator=generator) * 10 ** (-3 * time / (0.2 + 0.6 * decay))
+    tail[time < start] = 0
+    response = tail * (10 ** ((12 * loudness - 6) / 10) / tail.square().sum()).sqrt()
+    response[0] = 1.0
+    return response
+
+
+def synthetic_noise(samples: int, generator: torch.Generator | None = None) -> Float[Tensor, " time"]:
+    """Draw noise whose power falls with frequency, by 0 to 6 dB per octave, and whose level swells and fades."""
+    slope, depth = torch.rand(2, generator=generator).tolist()
+    spectrum = torch.fft.rfft(torch.randn(samples, generator=generator))
+    frequency = torch.arange(1, len(spectrum) + 1, dtype=torch.float32)
+    noise = torch.fft.irfft(spectrum * frequency**-slope, n=samples)
+    swell = torch.nn.functional.interpolate(torch.randn(1, 1, 8, generator=generator), samples, mode="linear")[0, 0]
+    return noise * 10 ** (depth * swell / 2)

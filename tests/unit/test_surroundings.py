@@ -1,0 +1,107 @@
+"""Noise and rooms around voices: levels, references, the same voices with and without, folders, bad options."""
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from slotaudio.data import bundled
+from slotaudio.data.folder import FolderMixtures
+from slotaudio.data.mixing import PEAK, active_level, level
+from slotaudio.data.surroundings import Surroundings, synthetic_noise, synthetic_room
+from slotaudio.errors import DataError
+
+RATE = 16000
+
+
+def mixtures(**options):
+    return FolderMixtures(bundled.speech("train"), **{"seconds": 1.0, "size": 4, **options})
+
+
+@pytest.fixture
+def recordings(tmp_path):
+    """A noise at another rate, shorter than a mixture, and a room that answers after 100 samples with an echo."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "noise" / "deep").mkdir(parents=True)
+    soundfile.write(tmp_path / "noise" / "deep" / "hiss.flac", 0.1 * rng.normal(size=4000).clip(-3, 3), 8000)
+    (tmp_path / "rooms").mkdir()
+    response = np.zeros(2000)
+    response[100], response[1100] = 0.5, 0.25
+    soundfile.write(tmp_path / "rooms" / "echo.wav", response, RATE)
+    return tmp_path
+
+
+@pytest.mark.parametrize("kind", ["synthetic", "folder"])
+def test_noise_is_in_the_mixture_alone_and_as_loud_as_asked(recordings, kind):
+    noise = "synthetic" if kind == "synthetic" else recordings / "noise"
+    noisy = mixtures(noise=noise, snr=(3.0, 12.0))
+    for (mixture, sources, metadata), (_, clean, _) in zip(noisy, mixtures(), strict=True):
+        assert 3 <= metadata["snr"] <= 12
+        added = (mixture - sources.sum(0))[0].numpy()
+        snr = active_level(sources.sum(0)[0].numpy(), RATE) - level(added)
+        assert snr == pytest.approx(metadata["snr"], abs=0.05)
+        assert float(mixture.abs().max()) <= PEAK + 1e-6
+        scale = float(sources.norm() / clean.norm())  # all of it softer, if at all
+        assert scale <= 1 + 1e-6
+        torch.testing.assert_close(sources, clean * scale, rtol=1e-4, atol=1e-6)
+
+
+def test_in_a_room_the_references_are_the_voices_as_they_sound_there(recordings):
+    around = Surroundings(RATE, rooms=recordings / "rooms", reverberant=1.0)
+    voice = torch.zeros(2, 1, RATE)
+    voice[0, 0, 3000] = 0.3
+    mixture, sources, drawn = around.around(np.random.default_rng(0), voice)
+    assert drawn == {"reverberant": True}
+    torch.testing.assert_close(mixture, sources.sum(0))
+    heard = sources[0, 0]
+    assert int(heard.abs().argmax()) == 3000  # where it was: nothing is late
+    assert float(heard[4000] / heard[3000]) == pytest.approx(0.5, abs=1e-3)
+    assert float(heard.norm()) == pytest.approx(0.3, rel=1e-3)
+    assert not sources[1].any()  # silence stays silent
+
+
+def test_some_mixtures_are_in_a_room_and_epochs_differ():
+    data = mixtures(rooms="synthetic", noise="synthetic", size=20, seconds=0.25)
+    shares = [metadata["reverberant"] for *_, metadata in data]
+    assert {True, False} == set(shares)
+    first = data[0][0]
+    assert torch.equal(data[0][0], first)
+    data.set_epoch(1)
+    assert not torch.equal(data[0][0], first)
+
+
+def test_silence_meets_noise_without_numbers_that_are_none():
+    mixture, sources, _ = Surroundings(RATE, noise="synthetic", rooms="synthetic", reverberant=1.0).around(
+        np.random.default_rng(0), torch.zeros(2, 1, 4000)
+    )
+    assert not mixture.any()
+    assert not sources.any()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"snr": (5.0, 1.0)}, "the least and the most, in dB"),
+        ({"reverberant": 1.5, "rooms": "synthetic"}, "give 0 to 1"),
+        ({"noise": "nowhere"}, "noise: there is no folder nowhere; give one, or 'synthetic'"),
+    ],
+)
+def test_bad_options_say_what_is_possible(options, message):
+    with pytest.raises(DataError, match=message):
+        Surroundings(RATE, **options)
+
+
+def test_a_folder_without_audio_is_named(tmp_path):
+    (tmp_path / "notes.txt").write_text("no sound")
+    with pytest.raises(DataError, match=r"rooms: no audio in .*looked for \.flac"):
+        Surroundings(RATE, rooms=tmp_path)
+
+
+def test_synthetic_rooms_decay_and_noises_fall():
+    for seed in range(5):
+        generator = torch.Generator().manual_seed(seed)
+        room = synthetic_room(RATE, generator)
+        assert room.abs().argmax() == 0
+        assert room[-1600:].square().sum() < 0.02 * room[1:].square().sum()
+        power = torch.fft.rfft(synthetic_noise(RATE, generator)).abs().square()
+        assert power[:2000].sum() > 0.2 * power.sum()
