@@ -136,6 +136,18 @@ class SlotModel(nn.Module):
         return stage
 
 
+def on_device(device: str | torch.device | None, model: SlotModel) -> SlotModel:
+    """Move a model, or leave it where it is.
+
+    Raises:
+        UserError: there is no such device here.
+    """
+    try:
+        return model if device is None else model.to(device)
+    except (RuntimeError, AssertionError) as error:  # AssertionError: torch was built without CUDA
+        raise UserError(f"device {str(device)!r} cannot be used here: {str(error).splitlines()[0]}") from None
+
+
 def _by_recording(features: Features, batch: int) -> Features:
     """Put the windows of each recording in order along the steps axis."""
     tokens = rearrange(

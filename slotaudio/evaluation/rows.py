@@ -12,7 +12,8 @@ from torch import Tensor
 from slotaudio.errors import UserError
 from slotaudio.model import SlotModel
 from slotaudio.separation.oracle import Recall, Truth, oracle
-from slotaudio.separation.separator import Separated, Separator
+from slotaudio.separation.separated import Separated
+from slotaudio.separation.separator import Separator
 from slotaudio.spec import Spec
 from slotaudio.types import Matcher
 

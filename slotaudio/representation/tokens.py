@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from slotaudio.model import SlotModel
+from slotaudio.model import SlotModel, on_device
 from slotaudio.representation.embedding import Embedding
 from slotaudio.representation.sliding import CONTEXT, sliding
 from slotaudio.types import Features
@@ -27,8 +27,6 @@ class TokenEmbedder:
     def __init__(
         self, model: SlotModel, window: float = 10.0, context: float = CONTEXT, device: str | None = None
     ) -> None:
-        from slotaudio.separation.separator import on_device
-
         self.model = on_device(device, model).eval()
         self.whole = model.window is not None
         self.window = model.window or window

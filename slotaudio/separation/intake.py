@@ -67,21 +67,17 @@ def check_rate(sample_rate: int) -> None:
         raise UserError(f"a sample rate of {sample_rate!r} Hz is not a whole number from 1000 to 768000")
 
 
-def like(sources: Float[Tensor, "batch slots channels time"], wave: Wave) -> Wave:
-    """Return sources with the axes and of the kind of the wave that they came from."""
-    if wave.ndim == 1:
-        sources = sources[0, :, 0]
-    elif wave.ndim == 2:
-        sources = sources[0]
-    return sources.numpy() if isinstance(wave, np.ndarray) else sources.to(wave.device)
+def as_sources(reference: Wave, wave: Wave) -> Float[Tensor, "batch sources channels time"]:
+    """Give true sources, of the axes of their wave and `sources` after `batch`, all axes.
 
-
-def entries_like(
-    values: Shaped[Tensor, "batch slots"], wave: Wave
-) -> Shaped[Tensor, "..."] | Shaped[np.ndarray, "..."]:
-    """Return one number per slot with the batch axis and of the kind of the wave that they came from."""
-    values = values if wave.ndim == 3 else values[0]
-    return values.numpy() if isinstance(wave, np.ndarray) else values.to(wave.device)
+    Raises:
+        UserError: another number of axes.
+    """
+    axes = wave.ndim
+    if reference.ndim != axes + 1:
+        raise UserError(f"the reference needs the axes of the wave and `sources`: {axes + 1}, not {reference.ndim}")
+    tensor = torch.as_tensor(reference, dtype=torch.float32).cpu()
+    return {1: lambda: tensor[None, :, None], 2: lambda: tensor[None], 3: lambda: tensor}[axes]()
 
 
 def channel_map(

@@ -2,17 +2,17 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import pad
 
 from slotaudio.compose import build
 from slotaudio.errors import UserError
-from slotaudio.model import SlotModel
+from slotaudio.model import SlotModel, on_device
 from slotaudio.resampling import resample
 from slotaudio.separation.continuity import ByContinuity
 from slotaudio.separation.identity import VoiceMemory
@@ -22,17 +22,17 @@ from slotaudio.separation.intake import (
     UpToDamage,
     Wave,
     as_batch,
+    as_sources,
     channel_map,
     check_rate,
-    entries_like,
-    like,
     opened,
 )
-from slotaudio.separation.joining import AsGiven, Automatic, ByReference, JoiningRule, take
+from slotaudio.separation.joining import AsGiven, Automatic, ByReference, JoiningRule
 from slotaudio.separation.level import TRAINED
 from slotaudio.separation.masks import mask_function
 from slotaudio.separation.observation import Observation
 from slotaudio.separation.presence import PresenceMeter, source_range
+from slotaudio.separation.separated import Separated, separated
 from slotaudio.separation.stream import Framing, SourceStream
 from slotaudio.spec import Spec
 
@@ -42,23 +42,6 @@ if TYPE_CHECKING:
 
 Progress = Callable[[float], None]
 Observer = Callable[[Observation], None]
-
-_EDGE = 0.25
-"""Seconds of silence, at most, put before and after a recording."""
-
-
-@dataclass(frozen=True)
-class Separated:
-    """What came of a wave: one source per slot."""
-
-    sources: Any
-    """Array or tensor, as the wave was; axes ``slots`` and those of the wave (``batch`` stays first)."""
-    sample_rate: int
-    """In hertz, that of the wave."""
-    slots: Any
-    """For each source, which of the model's slots it is: all in order, unless the number of sources was given."""
-    presence: Any
-    """How likely each slot is a source, 0 to 1 (`slotaudio.separation.presence`)."""
 
 
 class Separator:
@@ -84,7 +67,8 @@ class Separator:
         level: decibels that the model expects of the loudest half second; recordings are brought there and back
             again (see `slotaudio.separation.level`). None leaves levels alone.
         long_window: seconds per window for models that take any length.
-        windows_at_once: windows that go through the model together; some 4 s by default.
+        windows_at_once: windows that go through the model, and are joined, together; some 4 s by default. Who comes
+            back after a pause is clearer from 8 s; a stream then waits as long.
         device: where the model computes; where it is by default.
         threads: of torch in this process.
         seed: for bottlenecks whose slots start from noise.
@@ -125,9 +109,7 @@ class Separator:
         self.level = level
         self.seed = seed
         window = model.window_samples or round(long_window * model.sample_rate)
-        hop = max(1, window - round(window * overlap))
-        at_once = windows_at_once or max(1, round(4 * model.sample_rate / window))
-        self.framing = Framing(window, hop, min(window - hop, round(_EDGE * model.sample_rate)), at_once)
+        self.framing = Framing.of(window, overlap, model.sample_rate, windows_at_once)
 
     @classmethod
     def from_pretrained(cls, name: str | os.PathLike[str] = "default", **options: Any) -> "Separator":
@@ -169,7 +151,10 @@ class Separator:
         length = batch.shape[-1]
         if length == 0:
             raise UserError("the wave holds no samples")
-        rule = None if reference is None else self._reference_rule(reference, wave.ndim, rate)
+        rule = None
+        if reference is not None:
+            sources = resample(as_sources(reference, wave), rate, self.sample_rate)
+            rule = ByReference(self._matcher(), pad(sources, (self.framing.lead, 0)), self.framing.hop)
         meter = self.presence_meter(observer)
         stream = self.open(rate, rule, meter.update)
         fit = channel_map(batch.shape[1], self.model.frontend.channels, "the wave")
@@ -179,9 +164,7 @@ class Separator:
             if progress is not None:
                 progress(stream.received / length)
         pieces.append(stream.finish())
-        slots, presence = _slots(meter.chosen(*self.sources)), meter.scores()
-        sources = take(torch.cat(pieces, dim=-1), slots)
-        return Separated(like(sources, wave), rate, entries_like(slots, wave), entries_like(presence, wave))
+        return separated(torch.cat(pieces, dim=-1), meter, self.sources, wave, rate)
 
     def stream(
         self,
@@ -304,35 +287,3 @@ class Separator:
 
     def _matcher(self) -> Any:
         return self.model.matcher if self.model.matcher is not None else build("matcher", "hungarian")
-
-    def _reference_rule(self, reference: Wave, axes: int, sample_rate: int) -> ByReference:
-        """Bring true sources to the model's rate, and to where the first window begins."""
-        if reference.ndim != axes + 1:
-            raise UserError(f"the reference needs the axes of the wave and `sources`: {axes + 1}, not {reference.ndim}")
-        tensor = torch.as_tensor(reference, dtype=torch.float32)
-        tensor = {1: lambda: tensor[None, :, None], 2: lambda: tensor[None], 3: lambda: tensor}[axes]()
-        sources = resample(tensor.cpu(), sample_rate, self.sample_rate)
-        sources = torch.nn.functional.pad(sources, (self.framing.lead, 0))
-        return ByReference(self._matcher(), sources, self.framing.hop)
-
-
-def _slots(chosen: Sequence[Sequence[int]]) -> Int[Tensor, "batch sources"]:
-    numbers = [len(slots) for slots in chosen]
-    if len(set(numbers)) > 1:
-        raise UserError(
-            f"the recordings of this batch hold {', '.join(map(str, numbers))} sources: give them one by one, "
-            "or say how many sources you want of each"
-        )
-    return torch.tensor([list(slots) for slots in chosen])
-
-
-def on_device(device: str | torch.device | None, model: SlotModel) -> SlotModel:
-    """Move a model, or leave it where it is.
-
-    Raises:
-        UserError: there is no such device here.
-    """
-    try:
-        return model if device is None else model.to(device)
-    except (RuntimeError, AssertionError) as error:  # AssertionError: torch was built without CUDA
-        raise UserError(f"device {str(device)!r} cannot be used here: {str(error).splitlines()[0]}") from None

@@ -29,6 +29,9 @@ from slotaudio.separation.windows import count, split
 from slotaudio.spec import Spec
 from slotaudio.types import Slots
 
+_EDGE = 0.25
+_AT_ONCE = 4.0
+
 
 @dataclass(frozen=True)
 class Framing:
@@ -40,6 +43,20 @@ class Framing:
     """Silence put before the recording and after it, so that its ends are not at the ends of a window."""
     at_once: int
     """Windows that go through the model together."""
+
+    @classmethod
+    def of(cls, window: int, overlap: float, sample_rate: int, at_once: int | None = None) -> "Framing":
+        """Return windows that share so much of each with the next, a quarter of a second of silence at the ends.
+
+        Args:
+            window: in samples.
+            overlap: share of a window.
+            sample_rate: of the model, in hertz.
+            at_once: some four seconds of windows by default.
+        """
+        hop = max(1, window - round(window * overlap))
+        lead = min(window - hop, round(_EDGE * sample_rate))
+        return cls(window, hop, lead, at_once or max(1, round(_AT_ONCE * sample_rate / window)))
 
 
 class SourceStream:

@@ -7,7 +7,7 @@ from slotaudio.data.bundled import speech
 from slotaudio.data.folder import FolderMixtures
 from slotaudio.identity import identity
 from slotaudio.separation.oracle import oracle
-from slotaudio.separation.separator import Separated
+from slotaudio.separation.separated import Separated
 
 RATE = 16000
 

@@ -1,0 +1,76 @@
+"""`Separated`: what came of a wave, with the axes and of the kind of the wave."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+from slotaudio.errors import UserError
+from slotaudio.separation.intake import Wave
+from slotaudio.separation.joining import take
+from slotaudio.separation.presence import PresenceMeter
+
+
+@dataclass(frozen=True)
+class Separated:
+    """What came of a wave: one source per slot."""
+
+    sources: Any
+    """Array or tensor, as the wave was; axes ``slots`` and those of the wave (``batch`` stays first)."""
+    sample_rate: int
+    """In hertz, that of the wave."""
+    slots: Any
+    """For each source, which of the model's slots it is: all in order, unless the number of sources was given."""
+    presence: Any
+    """How likely each slot is a source, 0 to 1 (`slotaudio.separation.presence`)."""
+
+
+def separated(
+    outputs: Float[Tensor, "batch slots channels time"],
+    meter: PresenceMeter,
+    wanted: tuple[int, int],
+    wave: Wave,
+    sample_rate: int,
+) -> Separated:
+    """Keep as many outputs as are wanted, those that are sources.
+
+    Args:
+        outputs: of all slots.
+        meter: watched them.
+        wanted: least and most sources.
+        wave: that they came from.
+        sample_rate: of both, in hertz.
+
+    Raises:
+        UserError: recordings of one batch that hold different numbers of sources.
+    """
+    chosen = meter.chosen(*wanted)
+    numbers = [len(slots) for slots in chosen]
+    if len(set(numbers)) > 1:
+        raise UserError(
+            f"the recordings of this batch hold {', '.join(map(str, numbers))} sources: give them one by one, "
+            "or say how many sources you want of each"
+        )
+    slots = torch.tensor(chosen)
+    entries = (entries_like(values, wave) for values in (slots, meter.scores()))
+    return Separated(like(take(outputs, slots), wave), sample_rate, *entries)
+
+
+def like(sources: Float[Tensor, "batch slots channels time"], wave: Wave) -> Wave:
+    """Return sources with the axes and of the kind of the wave that they came from."""
+    if wave.ndim == 1:
+        sources = sources[0, :, 0]
+    elif wave.ndim == 2:
+        sources = sources[0]
+    return sources.numpy() if isinstance(wave, np.ndarray) else sources.to(wave.device)
+
+
+def entries_like(
+    values: Shaped[Tensor, "batch slots"], wave: Wave
+) -> Shaped[Tensor, "..."] | Shaped[np.ndarray, "..."]:
+    """Return one number per slot with the batch axis and of the kind of the wave that they came from."""
+    values = values if wave.ndim == 3 else values[0]
+    return values.numpy() if isinstance(wave, np.ndarray) else values.to(wave.device)
