@@ -72,6 +72,7 @@ def tables(runs: Runs) -> str:
     sizes = {
         "parameters": ("parameters", lambda found: f"{found[0] / 1e6:.2f} M"),
         "seconds": ("processor time", lambda found: f"{statistics.mean(found):.0f} s"),
+        "steps": ("steps", lambda found: f"{statistics.mean(found):.0f}"),
     }
     parts = []
     for first, columns in ((sizes, WITHIN), ({}, THROUGH)):
@@ -117,7 +118,7 @@ def curves(runs: Runs) -> Figure:
         if limits:
             axes.set_ylim(*limits)
     for axes in figure.axes[2:]:
-        axes.set_xlabel("steps of 16 windows")
+        axes.set_xlabel("processor time of training (s)")
     handles, names = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside upper center", ncols=len(names), frameon=False, fontsize=11)
     return figure
@@ -125,14 +126,13 @@ def curves(runs: Runs) -> Figure:
 
 def _lines(axes: Axes, group: Iterable[Sequence[Mapping[str, float]]], key: str, colour: str, name: str) -> None:
     group = list(group)
-    steps = [point["step"] for point in group[0]]
+    times = [[point["seconds"] for point in curve] for curve in group]
     values = [[point[key] for point in curve] for curve in group]
     if len(values) > 1:
-        for each in values:
-            axes.plot(steps, each, color=colour, linewidth=0.8, alpha=0.4)
-    axes.plot(
-        steps, [statistics.mean(column) for column in zip(*values, strict=True)], color=colour, lw=2.4, label=name
-    )
+        for when, each in zip(times, values, strict=True):
+            axes.plot(when, each, color=colour, linewidth=0.8, alpha=0.4)
+    when, mean = ([statistics.mean(column) for column in zip(*rows)] for rows in (times, values))  # noqa: B905
+    axes.plot(when, mean, color=colour, lw=2.4, label=name)
 
 
 if __name__ == "__main__":
