@@ -65,6 +65,7 @@ def slotaudio_datasets() -> Mapping[str, str]:
         "folder": "slotaudio.data.folder:FolderMixtures",
         "librimix": "slotaudio.data.librimix:LibriMix",
         "synthetic": "slotaudio.data.synthetic:SyntheticMixtures",
+        "blend": "slotaudio.data.blend:Blend",
         "conversations": "slotaudio.data.conversations:Conversations",
     }
 

@@ -41,6 +41,8 @@ COMPOSED: Mapping[str, str] = {
 
 OPTIONS: Mapping[str, str] = {
     "dataset/folder": 'path="bundled:dev", seconds=4.0',
+    "dataset/blend": 'path="bundled:dev", seconds=4.0, shares={"pairs": 1, "talks": 1}, '
+    'parts={"pairs": {"name": "folder"}, "talks": {"name": "conversations"}}',
     "dataset/conversations": 'path="bundled:dev", seconds=20.0',
 }
 _DATASET = 'from slotaudio import Spec, build\n\ndataset = build("dataset", '

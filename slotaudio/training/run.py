@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Mapping, Sized
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from lightning.pytorch.strategies import Strategy
 from torch.utils.data import DataLoader, IterableDataset
 
 from slotaudio.data.batches import collate
-from slotaudio.data.folder import FolderMixtures
+from slotaudio.data.speech import SpeechFolder
 from slotaudio.errors import DataError, SlotaudioError, UserError
 from slotaudio.matchers.checking import CostNotFinite
 from slotaudio.model import SlotModel
@@ -213,10 +214,13 @@ def _unused(model: SlotModel, objective: Any, training: Any) -> list[str]:
 
 
 def _warn_of_shared_speakers(training: Any, validation: Any) -> None:
-    if not (isinstance(training, FolderMixtures) and isinstance(validation, FolderMixtures)):
-        return
-    shared = set(training.folder.speakers) & set(validation.folder.speakers)
-    if shared and training.folder.path.resolve() == validation.folder.path.resolve():
+    shared = {
+        speaker
+        for one, other in product(_folders(training), _folders(validation))
+        if one.path.resolve() == other.path.resolve()
+        for speaker in set(one.speakers) & set(other.speakers)
+    }
+    if shared:
         print(
             f"slotaudio: warning: {len(shared)} speakers are in training and in validation, whose figures will "
             "flatter; data.train.split=train and data.validation.split=validation keep them apart",
@@ -274,3 +278,8 @@ def _program() -> list[str]:
     """Return how the program at hand was called: the command line, or somebody's script."""
     script = Path(sys.argv[0])
     return ["python", sys.argv[0]] if script.suffix == ".py" and script.name != "__main__.py" else ["slotaudio"]
+
+
+def _folders(dataset: Any) -> list[SpeechFolder]:
+    parts = (getattr(part, "folder", None) for part in getattr(dataset, "parts", [dataset]))
+    return [folder for folder in parts if isinstance(folder, SpeechFolder)]

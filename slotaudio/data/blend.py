@@ -1,0 +1,93 @@
+"""`Blend`: several data sets at once, each in its share."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from slotaudio.compose import build
+from slotaudio.data.batches import Item
+from slotaudio.errors import DataError
+
+
+class Blend(Dataset[Item]):
+    """Draw each item from one of several data sets: pairs of voices and talks, say, or clean and noisy ones.
+
+    ```toml
+    [data.train]
+    name = "blend"
+    path = "path/to/speech"
+    shares = {pairs = 0.6, talks = 0.4}
+    parts.pairs = {name = "folder"}
+    parts.talks = {name = "conversations", overlap = [0.0, 1.0]}
+    ```
+
+    Args:
+        parts: a map-style data set under a name of your choice each, by name and options.
+        shares: how much of the items comes from each; any numbers, whose ratios count.
+        size: items of an epoch.
+        seed: with the epoch and the index it decides the part; also that of every part.
+        rate: samples per second.
+        path, seconds, groups, cache, fixed: for every part that has such an option and does not set it itself;
+            None leaves it to the part.
+
+    Raises:
+        DataError: no parts, other names in `shares` than in `parts`, or shares that are negative or all zero.
+    """
+
+    def __init__(
+        self,
+        parts: Mapping[str, Mapping[str, Any]],
+        shares: Mapping[str, float],
+        size: int = 20000,
+        seed: int = 0,
+        rate: int = 16000,
+        *,
+        path: str | Path | None = None,
+        seconds: float | None = None,
+        groups: Mapping[str, float] | None = None,
+        cache: bool = False,
+        fixed: bool = False,
+    ) -> None:
+        if not parts or set(parts) != set(shares):
+            raise DataError(f"blend: its parts are {_names(parts)}, its shares are for {_names(shares)}; give each one")
+        if min(shares.values()) < 0 or sum(shares.values()) <= 0:
+            raise DataError(f"blend: shares {dict(shares)} may not be negative, nor all zero")
+        offered = {"path": path, "seconds": seconds, "groups": groups, "cache": cache, "fixed": fixed}
+        given = {name: value for name, value in offered.items() if value is not None}
+        self.parts = [build("dataset", parts[name], size=size, seed=seed, rate=rate, **given) for name in parts]
+        for name, part in zip(parts, self.parts, strict=True):
+            if not len(part):
+                raise DataError(f"blend: its part {name!r} is empty")
+        self.chances = np.array([shares[name] for name in parts]) / sum(shares.values())
+        self.sample_rate = rate
+        self.size = size
+        self.seed = seed
+        self.fixed = fixed
+        # in shared memory, so that worker processes that live on see the next epoch
+        self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()
+
+    def set_epoch(self, epoch: int) -> None:
+        """Move to the items of another epoch, unless they are fixed."""
+        self._epoch[0] = 0 if self.fixed else epoch
+        for part in self.parts:
+            if hasattr(part, "set_epoch"):
+                part.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, index: int) -> Item:
+        if not 0 <= index < self.size:
+            raise IndexError(index)
+        rng = np.random.default_rng([self.seed, int(self._epoch[0]), index, 2])
+        part = self.parts[rng.choice(len(self.parts), p=self.chances)]
+        item: Item = part[index % len(part)]
+        return item
+
+
+def _names(table: Mapping[str, Any]) -> str:
+    return ", ".join(table) or "none"
