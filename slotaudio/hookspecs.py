@@ -141,7 +141,7 @@ def slotaudio_embedders() -> Mapping[str, Target]:  # type: ignore[empty-body]
     """Offer embedders (recording in blocks to vectors over time), the ``--features`` of `slotaudio embed` and `probe`.
 
     A constructor that has a parameter `model` gets the loaded model of ``--model``; see
-    `slotaudio.representation.Embedder` for what it makes.
+    `slotaudio.representation.Embedder` for what it makes; `slotaudio.testing.EmbedderConformance` checks it.
 
     Example::
 

@@ -176,3 +176,6 @@ FAMILIES: dict[str, Registry] = {
 
 embedders = Registry("embedder")
 """Ways to make features of recordings (`slotaudio.representation.Embedder`): they use models and are no part of one."""
+
+REGISTRIES: dict[str, Registry] = {**FAMILIES, "embedder": embedders}
+"""All that components are listed and tested by."""

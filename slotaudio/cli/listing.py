@@ -7,10 +7,7 @@ import typer
 from slotaudio.errors import UserError
 from slotaudio.pluginmanager import plugin_manager
 from slotaudio.presets import PRESETS
-from slotaudio.registry import FAMILIES, embedders
-
-_LISTED = {**FAMILIES, "embedder": embedders}
-"""What plug-ins may offer by name: the families of components, and what makes features with them."""
+from slotaudio.registry import REGISTRIES
 
 
 def components(
@@ -23,10 +20,10 @@ def components(
     from slotaudio.describe import describe
 
     wanted = family.removesuffix("s") if family else None
-    if wanted is not None and wanted not in _LISTED:
-        raise UserError(f"no family named {family!r}; the families are: {', '.join(_LISTED)}")
+    if wanted is not None and wanted not in REGISTRIES:
+        raise UserError(f"no family named {family!r}; the families are: {', '.join(REGISTRIES)}")
     console = Console(highlight=False, soft_wrap=True)
-    for name, registry in _LISTED.items():
+    for name, registry in REGISTRIES.items():
         if wanted not in (None, name):
             continue
         console.print(f"[bold]{name}s[/bold]")
@@ -63,7 +60,7 @@ def plugins() -> None:
     from rich.markup import escape
 
     # every hook is called here: one that raises is found out now, not in the middle of a run
-    offers = [offer for kind in (*_LISTED.values(), PRESETS) for offer in kind.offers()]
+    offers = [offer for kind in (*REGISTRIES.values(), PRESETS) for offer in kind.offers()]
     manager = plugin_manager()
     console = Console(highlight=False, soft_wrap=True)
     for name, _ in manager.list_name_plugin():

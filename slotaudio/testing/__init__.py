@@ -21,6 +21,7 @@ from slotaudio.testing.bottlenecks import BottleneckConformance
 from slotaudio.testing.component import BrokenContract, ComponentConformance
 from slotaudio.testing.datasets import DatasetConformance
 from slotaudio.testing.decoders import DecoderConformance
+from slotaudio.testing.embedders import EmbedderConformance
 from slotaudio.testing.encoders import EncoderConformance
 from slotaudio.testing.equivariance import assert_equivariant
 from slotaudio.testing.frontends import FrontendConformance
@@ -38,6 +39,7 @@ CONFORMANCE: dict[str, type[ComponentConformance]] = {
         MatcherConformance,
         ObjectiveConformance,
         DatasetConformance,
+        EmbedderConformance,
     )
 }
 """The suite of every family, by the family's singular name."""
@@ -49,6 +51,7 @@ __all__ = [
     "ComponentConformance",
     "DatasetConformance",
     "DecoderConformance",
+    "EmbedderConformance",
     "EncoderConformance",
     "FrontendConformance",
     "MatcherConformance",

@@ -18,15 +18,15 @@ from slotaudio.compose import build, check_options
 from slotaudio.describe import describe
 from slotaudio.errors import WrongOptions
 from slotaudio.pluginmanager import BUILTIN
-from slotaudio.registry import FAMILIES, Offer
+from slotaudio.registry import FAMILIES, REGISTRIES, Offer
 from slotaudio.spec import Spec
 
 _LISTING = """
 import json, sys
 from slotaudio.describe import describe
-from slotaudio.registry import FAMILIES
+from slotaudio.registry import REGISTRIES
 listed = {
-    family: [offer.name for offer in registry.offers() if describe(offer)] for family, registry in FAMILIES.items()
+    family: [offer.name for offer in registry.offers() if describe(offer)] for family, registry in REGISTRIES.items()
 }
 print(json.dumps({"listed": listed, "heavy": [name for name in ("torch", "lightning") if name in sys.modules]}))
 """
@@ -96,14 +96,14 @@ class ComponentConformance:
     def build_from(self, offered: Mapping[str, Any], **changes: Any) -> Any:
         """Build the component after stages that offer something else."""
         spec = Spec(self.name, **{**self.options, **changes})
-        if isinstance(self.component, str):
+        if isinstance(self.component, str) and self.family in FAMILIES:
             return build(self.family, spec, **offered)
-        return self.component(**check_options(self.family, spec, self.component, offered))
+        factory = self._factory()
+        return factory(**check_options(self.family, spec, factory, offered))
 
     def takes(self, parameter: str) -> bool:
         """Whether the constructor has a parameter of that name."""
-        factory = FAMILIES[self.family][self.component] if isinstance(self.component, str) else self.component
-        return parameter in inspect.signature(factory).parameters
+        return parameter in inspect.signature(self._factory()).parameters
 
     def broken(self, how: str) -> NoReturn:
         """Raise `BrokenContract`."""
@@ -120,7 +120,10 @@ class ComponentConformance:
         self.require(shape == expected, f"returns {what} of shape {shape} instead of {expected}")
 
     def _offer(self) -> Offer | None:
-        return FAMILIES[self.family].offer(self.component) if isinstance(self.component, str) else None
+        return REGISTRIES[self.family].offer(self.component) if isinstance(self.component, str) else None
+
+    def _factory(self) -> Callable[..., Any]:
+        return REGISTRIES[self.family][self.component] if isinstance(self.component, str) else self.component
 
 
 @functools.cache

@@ -107,4 +107,5 @@ VARIANTS = {
         "listed": {"options": {"seconds": 0.5}, "prepare": librispeech_and_a_list, "beside": 2 / 32768},
     },
     ("dataset", "conversations"): {"": {"options": {"seconds": 3.0, "size": 3}, "prepare": one_folder_per_speaker}},
+    ("embedder", "slots"): {"": {"endless": 10.0, "examples": 3}},
 }

@@ -7,10 +7,10 @@ in `VARIANTS` is tested with its defaults.
 from builtin_variants import VARIANTS
 
 from slotaudio.pluginmanager import BUILTIN
-from slotaudio.registry import FAMILIES
+from slotaudio.registry import REGISTRIES
 from slotaudio.testing import CONFORMANCE
 
-for family, registry in FAMILIES.items():
+for family, registry in REGISTRIES.items():
     for offer in registry.offers():
         if offer.plugin == BUILTIN:
             for variant, attributes in VARIANTS.get((family, offer.name), {"": {}}).items():
@@ -20,5 +20,5 @@ for family, registry in FAMILIES.items():
 
 
 def test_every_variant_belongs_to_a_built_in():
-    offered = {(family, name) for family, registry in FAMILIES.items() for name in registry}
+    offered = {(family, name) for family, registry in REGISTRIES.items() for name in registry}
     assert set(VARIANTS) <= offered

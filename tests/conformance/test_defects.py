@@ -4,12 +4,12 @@ import pickle
 from collections import Counter
 
 import pytest
-from defects import Defect, bottlenecks, datasets, decoders, encoders, frontends, matchers, objectives
+from defects import Defect, bottlenecks, datasets, decoders, embedders, encoders, frontends, matchers, objectives
 from hypothesis.errors import Flaky
 
 from slotaudio.testing import CONFORMANCE, BrokenContract, ComponentConformance
 
-FAMILIES = (frontends, encoders, bottlenecks, decoders, matchers, objectives, datasets)
+FAMILIES = (frontends, encoders, bottlenecks, decoders, matchers, objectives, datasets, embedders)
 BREAKS = (AssertionError, RuntimeError, ValueError, TypeError, AttributeError, pickle.PicklingError, Flaky)
 DEFECTS = [defect for family in FAMILIES for defect in family.DEFECTS]
 
@@ -41,6 +41,10 @@ class TestHealthyObjective(CONFORMANCE["objective"]):
 
 class TestHealthyDataset(CONFORMANCE["dataset"]):
     component = datasets.HealthyDataset
+
+
+class TestHealthyEmbedder(CONFORMANCE["embedder"]):
+    component = embedders.HealthyEmbedder
 
 
 def suite(defect: Defect) -> ComponentConformance:

@@ -1,0 +1,142 @@
+"""Conformance of embedders: recordings that come in blocks to vectors over time."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from slotaudio.compose import compose
+from slotaudio.representation.embedding import Embedder, Embedding, joined
+from slotaudio.spec import Spec
+from slotaudio.testing.component import ComponentConformance, global_randomness, seeded
+from slotaudio.testing.drawing import for_all, sizes, wave
+
+if TYPE_CHECKING:
+    from slotaudio.model import SlotModel
+
+
+class EmbedderConformance(ComponentConformance):
+    """Checks for embedders. A constructor that has a parameter `model` gets that of `model`.
+
+    Attributes:
+        seconds: length of the recordings that it is shown.
+        endless: seconds of a recording after which something has to have come.
+        tolerance: by which vectors may differ with the blocks that the recording came in.
+    """
+
+    family = "embedder"
+    seconds: ClassVar[float] = 1.5
+    endless: ClassVar[float] = 25.0
+    tolerance: ClassVar[float] = 1e-4
+    rate: ClassVar[int] = 16000
+
+    def model(self) -> "SlotModel":
+        """Return a model to make features with; override it where a small AudioSlots is none."""
+        torch.manual_seed(0)
+        return compose(
+            encoder=Spec("resnet", depth=10, width=2),
+            bottleneck=Spec("slot_attention", slot_dim=8, presence=True),
+            decoder=Spec("spatial_broadcast", hidden=8, layers=1, patch=(8, 8)),
+        ).eval()
+
+    def offered(self) -> dict[str, Any]:
+        return {"model": self.model()} if self.takes("model") else {}
+
+    def test_embeddings_follow_the_contract(self) -> None:
+        """Times rise within the recording; there are finite vectors for each of them, and the rest fits to these."""
+        embedder = self.build()
+        self.require(isinstance(embedder, Embedder), "cannot be called with blocks and their sample rate")
+
+        def check(seed: int, tenths: int) -> None:
+            duration = tenths / 10
+            found = self._embedded(embedder, wave(seed, 1, round(duration * self.rate)))
+            times, vectors = found.times, found.vectors
+            self.require(len(times) > 0, f"gives nothing of {duration} s")
+            inside = times.ndim == 1 and times[0] >= 0 and times[-1] <= duration
+            self.require(
+                inside and bool((np.diff(times) > 0).all()), f"has times that do not rise from 0 to {duration}"
+            )
+            fits = vectors.ndim == 3 and len(vectors) == len(times)
+            self.require(fits, f"returns vectors of shape {vectors.shape} for {len(times)} times, not steps slots dim")
+            self.require(bool(np.isfinite(vectors).all()), "returns vectors that are not finite")
+            self.require(found.window > 0, f"says that {found.window} s are heard for a step")
+            for name in ("presence", "level"):
+                values = getattr(found, name)
+                fits = values is None or values.shape == vectors.shape[:2]
+                self.require(fits, f"returns a {name} that is not one number for each step and slot")
+
+        for_all(check, self.examples, tenths=sizes(1, round(10 * self.seconds)))
+
+    def test_blocks_do_not_matter(self) -> None:
+        """However the recording is cut into blocks, the embedding is the same."""
+        embedder = self.build()
+
+        def check(seed: int, size: int) -> None:
+            recording = wave(seed, 1, round(self.seconds * self.rate))
+            whole, cut = self._embedded(embedder, recording), self._embedded(embedder, recording, size)
+            self._require_same(cut, whole, f"gives something else of blocks of {size} samples than of one")
+
+        for_all(check, self.examples, size=sizes(700, 30000))
+
+    def test_each_recording_begins_anew(self) -> None:
+        """What was heard before does not matter."""
+        embedder = self.build()
+        one, other = (wave(seed, 1, round(self.seconds * self.rate)) for seed in (1, 2))
+        first = self._embedded(embedder, one)
+        self._embedded(embedder, other)
+        self._require_same(self._embedded(embedder, one), first, "remembers the recording before")
+
+    def test_any_rate_and_number_of_channels(self) -> None:
+        """A recording is heard at any sample rate and with any number of channels; times stay seconds."""
+        embedder = self.build()
+        expected = self._embedded(embedder, wave(0, 1, round(self.seconds * self.rate)))
+        for rate, channels in ((8000, 1), (44100, 2)):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # it may say that it mixes channels
+                found = self._embedded(embedder, wave(0, channels, round(self.seconds * rate)), rate=rate)
+            near = len(found) == len(expected) and np.allclose(found.times, expected.times, atol=0.02)
+            self.require(near, f"gives {len(found)} steps at {rate} Hz and {len(expected)} at {self.rate} Hz")
+
+    def test_silence_is_finite(self) -> None:
+        """Digital silence is normal input."""
+        found = self._embedded(self.build(), torch.zeros(1, round(self.seconds * self.rate)))
+        self.require(bool(np.isfinite(found.vectors).all()), "returns vectors of silence that are not finite")
+
+    def test_it_gives_while_it_hears(self) -> None:
+        """Recordings of any length take constant memory: what is finished comes before the recording is over."""
+        taken = 0
+
+        def blocks() -> Iterator[Float[Tensor, "channels _"]]:
+            nonlocal taken
+            for number in range(round(self.endless)):
+                taken = number + 1
+                yield wave(number, 1, self.rate)
+
+        next(iter(self.build()(blocks(), self.rate)))
+        self.require(taken < self.endless, f"gives nothing before {taken} s are over")
+
+    def test_no_global_generator_advances(self) -> None:
+        """Embeddings neither depend on nor advance the generators that everybody shares."""
+        recording = wave(0, 1, round(self.seconds * self.rate))
+        embedder = self.build()
+        with seeded(1):
+            before = global_randomness()
+            first = self._embedded(embedder, recording)
+            self.require(global_randomness() == before, "draws from a global generator")
+        with seeded(2):
+            self._require_same(self._embedded(embedder, recording), first, "depends on a global seed")
+
+    def _embedded(
+        self, embedder: Embedder, recording: Float[Tensor, "channels _"], size: int | None = None, rate: int = 0
+    ) -> Embedding:
+        blocks: Sequence[Tensor] = recording.split(size or recording.shape[1], dim=1)
+        return joined(list(embedder(iter(blocks), rate or self.rate)))
+
+    def _require_same(self, found: Embedding, expected: Embedding, how: str) -> None:
+        same = len(found) == len(expected) and np.allclose(found.times, expected.times, atol=1e-6)
+        near = same and np.allclose(found.vectors, expected.vectors, atol=self.tolerance)
+        self.require(near, how)
