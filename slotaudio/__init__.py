@@ -24,6 +24,7 @@ _PUBLIC = {
     "compose": "slotaudio.compose",
     "build": "slotaudio.compose",
     "preset": "slotaudio.recipe",
+    "export": "slotaudio.exporting",
     "SlotModel": "slotaudio.model",
     "Separator": "slotaudio.separation.separator",
     "SlotaudioError": "slotaudio.errors",
@@ -39,6 +40,7 @@ __all__ = [
     "__version__",
     "build",
     "compose",
+    "export",
     "hookimpl",
     "preset",
 ]
@@ -46,6 +48,7 @@ __all__ = [
 if TYPE_CHECKING:
     from slotaudio.compose import build, compose
     from slotaudio.errors import SlotaudioError, UserError
+    from slotaudio.exporting import export
     from slotaudio.model import SlotModel
     from slotaudio.recipe import preset
     from slotaudio.separation.separator import Separator

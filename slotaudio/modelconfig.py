@@ -135,12 +135,8 @@ def _saved_with(config: Mapping[str, Any]) -> dict[str, str]:
     return {**parts, **config.get("packages", {})}
 
 
-def recompose(folder: Path, config: Mapping[str, Any]) -> SlotModel:
-    """Compose the model that a description describes, with the defaults of its time.
-
-    Raises:
-        PretrainedError: a component is gone, or takes other options now.
-    """
+def specs_of(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the stages that a description names, each a mapping with the defaults of its time."""
     specs = {}
     for family, part in config["components"].items():
         # the plug-in's name is written out only where the short name would not do
@@ -149,7 +145,16 @@ def recompose(folder: Path, config: Mapping[str, Any]) -> SlotModel:
         today = _defaults(FAMILIES[family].offer(name)) if known else {}
         changed = {key: value for key, value in part.get("defaults", {}).items() if today.get(key, value) != value}
         specs[family] = {"name": name, **changed, **part["options"]}
-    stages: dict[str, Any] = {"bottleneck": None, "decoder": None, **specs}
+    return specs
+
+
+def recompose(folder: Path, config: Mapping[str, Any]) -> SlotModel:
+    """Compose the model that a description describes, with the defaults of its time.
+
+    Raises:
+        PretrainedError: a component is gone, or takes other options now.
+    """
+    stages: dict[str, Any] = {"bottleneck": None, "decoder": None, **specs_of(config)}
     try:
         whole = {"slots": config["slots"], "window": config["window"], "mask": config["mask"]}
         return compose(**stages, **whole, names=config.get("names"))

@@ -26,7 +26,7 @@ ROOMS = {
 }
 _PLACES = {
     "Models": [
-        *("compose", "spec", "recipe", "presets", "model", "pretrained"),
+        *("compose", "spec", "recipe", "presets", "model", "pretrained", "exporting"),
         *("modelconfig", "modelcard", "types", "errors", "schema", "toml"),
     ],
     "Components": [
@@ -130,7 +130,7 @@ def _module_page(module: str, described: dict[str, str]) -> str:
 def _top() -> str:
     lines = ["# slotaudio", "", (slotaudio.__doc__ or "").partition("\n")[2].strip(), ""]
     lines += ["```{eval-rst}", ".. py:module:: slotaudio", ""]
-    kinds = {"compose": "function", "build": "function", "preset": "function"}
+    kinds = {"compose": "function", "build": "function", "preset": "function", "export": "function"}
     for name in slotaudio._PUBLIC:
         lines += [
             f".. auto{kinds.get(name, 'exception' if name.endswith('Error') else 'class')}:: slotaudio.{name}",

@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from slotaudio import __version__
-from slotaudio.cli import demo, diarise, embed, evaluate, extract, listing, new_plugin, probe, separate, train
+from slotaudio.cli import demo, diarise, embed, evaluate, export, extract, listing, new_plugin, probe, separate, train
 from slotaudio.cli.reporting import report
 from slotaudio.pluginmanager import plugin_manager
 
@@ -55,6 +55,7 @@ _add("embed", embed.embed)
 _add("evaluate", evaluate.evaluate)
 _add("probe", probe.probe)
 _add("train", train.train)
+_add("export", export.export)
 _add("recipes", listing.recipes)
 _add("components", listing.components)
 _add("plugins", listing.plugins)
