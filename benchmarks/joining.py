@@ -57,18 +57,30 @@ class ByEnvelope:
         return order
 
 
-RULES: dict[str, tuple[float, Callable[[], JoiningRule]]] = {
-    "no memory": (0.0, AsGiven),
-    "envelope": (0.0, ByEnvelope),
-    "voices": (0.0, lambda: ByContinuity(Hungarian(), VoiceMemory(fresh=1.0), steadiness=0.0)),
-    "seams": (0.0, lambda: ByContinuity(Hungarian(), VoiceMemory(fresh=1.0), trust=0.0)),
-    "seams and voices": (0.0, lambda: ByContinuity(Hungarian(), VoiceMemory(fresh=1.0))),
-    "50 % overlap, no memory": (0.5, AsGiven),
-    "50 % overlap, no voices": (0.5, lambda: ByContinuity(Hungarian(), trust=0.0)),
-    "50 % overlap and voices": (0.5, lambda: ByContinuity(Hungarian())),
+@dataclass(frozen=True)
+class Way:
+    """How windows are cut and joined."""
+
+    overlap: float
+    rule: Callable[[], JoiningRule]
+    ahead: float = 0.0
+    """Seconds of windows that are decided together; those that go through the model together if 0."""
+
+
+Ways = dict[str, Way]
+WAYS: Ways = {
+    "no memory": Way(0.0, AsGiven),
+    "envelope": Way(0.0, ByEnvelope),
+    "voices": Way(0.0, lambda: ByContinuity(Hungarian(), VoiceMemory(fresh=1.0), steadiness=0.0)),
+    "seams": Way(0.0, lambda: ByContinuity(Hungarian(), VoiceMemory(fresh=1.0), trust=0.0)),
+    "seams and voices": Way(0.0, lambda: ByContinuity(Hungarian(), VoiceMemory(fresh=1.0))),
+    "seams and voices, 8 s ahead": Way(0.0, lambda: ByContinuity(Hungarian(), VoiceMemory(fresh=1.0)), 8.0),
+    "50 % overlap, no memory": Way(0.5, AsGiven),
+    "50 % overlap, no voices": Way(0.5, lambda: ByContinuity(Hungarian(), trust=0.0)),
+    "50 % overlap and voices": Way(0.5, lambda: ByContinuity(Hungarian())),
+    "50 % overlap and voices, 8 s ahead": Way(0.5, lambda: ByContinuity(Hungarian()), 8.0),
 }
-CARRIED = {"carried over": (0.0, AsGiven), "50 % overlap, carried over": (0.5, AsGiven)}
-Rules = dict[str, tuple[float, Callable[[], JoiningRule]]]
+CARRIED: Ways = {"carried over": Way(0.0, AsGiven), "50 % overlap, carried over": Way(0.5, AsGiven)}
 
 
 @dataclass
@@ -111,10 +123,10 @@ def main() -> None:
     print(f"{len(talks)} conversations of {options.minutes:g} min, two speakers, seed {options.seed}\n")
     columns = "window | rule | windows joined | right joins | right speaker | swaps/min | returns after 5 s: right"
     print(f"| {columns} | wrong per min | SI-SDRi |\n|{'---|' * 9}", flush=True)
-    for label, rules, make in systems(options):
-        found: dict[str, Judged] = {name: Judged() for name in rules}
+    for label, ways, make in systems(options):
+        found: dict[str, Judged] = {name: Judged() for name in ways}
         for number in range(len(talks)):
-            for name, fine, windows in measure(talks.conversation(number), options.seed + number, rules, make):
+            for name, fine, windows in measure(talks.conversation(number), options.seed + number, ways, make):
                 found[name].fine.append(fine)
                 found[name].windows.append(windows)
         for name, judged in found.items():
@@ -124,7 +136,7 @@ def main() -> None:
 Make = Callable[[Conversation, int, float], Separator]
 
 
-def systems(options: argparse.Namespace) -> Iterator[tuple[str, Rules, Make]]:
+def systems(options: argparse.Namespace) -> Iterator[tuple[str, Ways, Make]]:
     """Name what separates, by which rules its windows are joined, and how to make it for a conversation."""
     for window in options.windows:
 
@@ -133,7 +145,7 @@ def systems(options: argparse.Namespace) -> Iterator[tuple[str, Rules, Make]]:
             model = oracle(talk.sources()[None], Spec("stft"), window, Spec("wiener"), shuffle)
             return Separator(model, overlap=overlap, consistent=False)
 
-        yield f"ideal, {window:g} s", RULES, ideal
+        yield f"ideal, {window:g} s", WAYS, ideal
     for name in options.model:
         model = from_pretrained(name)
         label = f"{Path(name).parent.name or name}, {model.window or options.model_window:g} s"
@@ -144,7 +156,7 @@ def systems(options: argparse.Namespace) -> Iterator[tuple[str, Rules, Make]]:
         inner = getattr(model.bottleneck, "wraps", None)
         if inner:
             yield label, CARRIED, trained(model)
-        yield f"{label}, begun anew" if inner else label, RULES, trained(begun_anew(model) if inner else model)
+        yield f"{label}, begun anew" if inner else label, WAYS, trained(begun_anew(model) if inner else model)
 
 
 def begun_anew(model: SlotModel) -> SlotModel:
@@ -155,7 +167,7 @@ def begun_anew(model: SlotModel) -> SlotModel:
     return SlotModel(bottleneck=bottleneck, specs=model.specs, **stages, **options).eval()
 
 
-def measure(talk: Conversation, seed: int, rules: Rules, make: Make) -> Iterator[tuple[str, Identity, Identity]]:
+def measure(talk: Conversation, seed: int, ways: Ways, make: Make) -> Iterator[tuple[str, Identity, Identity]]:
     """Join the windows of one conversation by all rules."""
     sources = talk.sources()[:, 0]
     for overlap in OVERLAPS:
@@ -168,9 +180,10 @@ def measure(talk: Conversation, seed: int, rules: Rules, make: Make) -> Iterator
         for mixture, _ in talk.blocks():
             stream.push(mixture[None])
         stream.finish()
-        for name, (share, rule) in rules.items():
-            if share == overlap:
-                joined = join(recorder.windows, framing.window, framing.hop, framing.at_once, rule())
+        for name, way in ways.items():
+            if way.overlap == overlap:
+                at_once = max(framing.at_once, round(way.ahead * separator.sample_rate / framing.hop))
+                joined = join(recorder.windows, framing.window, framing.hop, at_once, way.rule())
                 joined = joined[:, framing.lead : framing.lead + sources.shape[1]]
                 fine, windows = (
                     judge(joined, sources, talk.sample_rate, seconds)
