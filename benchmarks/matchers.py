@@ -1,9 +1,10 @@
-"""Assignment against the peers: ``python benchmarks/matchers.py [--slots 2 3 4] [--batch 1 16] [--output FILE]``.
+"""Assignment against the peers: ``python benchmarks/matchers.py [--slots 2 3 4] [--batch 1 16] [--page FILE]``.
 
 Two questions, each in one process with the contestants taking turns and the least of many times kept:
 finding the best assignment of a given cost, and the whole permutation-invariant loss of waves, forward and backward.
 Peers: a loop over `scipy.optimize.linear_sum_assignment`, torchmetrics' permutation-invariant training and asteroid's
-PITLossWrapper (left out where it is not installed).
+PITLossWrapper (left out where it is not installed). In the page, what stands between the lines <!-- tables --> and
+<!-- /tables --> is replaced; the figure shows time against slots.
 """
 
 import argparse
@@ -14,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
+from page import fill
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torchmetrics.functional.audio import permutation_invariant_training, signal_noise_ratio
@@ -24,18 +27,22 @@ from torchmetrics.functional.audio.pit import (
 
 from slotaudio import build
 from slotaudio.objectives.costs import snr
+from slotaudio.plotting import save, slot_colour
 
 try:
     from asteroid.losses import PITLossWrapper, pairwise_neg_snr
 except ImportError:
     PITLossWrapper = None
 
+Times = Mapping[tuple[int, int], Mapping[str, float]]
+"""Seconds of each contestant, by slots and batch."""
+
 EXHAUSTIVE, HUNGARIAN = build("matcher", "exhaustive"), build("matcher", "hungarian")
 
 
 def ours(slots: int) -> tuple[str, Callable[[Tensor], Tensor]]:
     """Return the matcher that the documentation recommends for so many slots."""
-    return ("exhaustive", EXHAUSTIVE) if slots <= 4 else ("hungarian", HUNGARIAN)
+    return ("exhaustive", EXHAUSTIVE) if slots <= 6 else ("hungarian", HUNGARIAN)
 
 
 def loop(cost: Tensor) -> Tensor:
@@ -96,67 +103,88 @@ def backward(loss: Callable[[Tensor, Tensor], Tensor], estimates: Tensor, source
     return run
 
 
-def row(label: str, times: Mapping[str, float], names: list[str]) -> str:
-    """Return a row of the table: microseconds, and how many times slower the fastest peer is."""
-    fastest = min(value for name, value in times.items() if name != "slotaudio")
-    cells = " | ".join(f"{1e6 * times[name]:.0f}" if name in times else "-" for name in names)
-    return (
-        f"| {label} | {cells} | {fastest / times['slotaudio']:.1f} | {times['torchmetrics'] / times['slotaudio']:.1f} |"
-    )
-
-
-def table(title: str, names: list[str], rows: list[str]) -> str:
-    """Return a table in Markdown."""
+def table(title: str, names: list[str], times: Times) -> str:
+    """Return a table in Markdown: microseconds, and how many times slower the fastest peer and torchmetrics are."""
     head = (
         f"| slots | batch | {' | '.join(f'{name} µs' for name in names)} | fastest peer / ours | torchmetrics / ours |"
     )
-    return "\n".join([f"## {title}", "", head, "|---" * (len(names) + 4) + "|", *rows])
+    lines = [f"## {title}", "", head, "|---" * (len(names) + 4) + "|"]
+    for (slots, batch), found in times.items():
+        cells = " | ".join(f"{1e6 * found[name]:.0f}" if name in found else "-" for name in names)
+        fastest = min(value for name, value in found.items() if name != "slotaudio") / found["slotaudio"]
+        ratio = found["torchmetrics"] / found["slotaudio"]
+        lines.append(f"| {slots} | {batch} | {cells} | {fastest:.1f} | {ratio:.1f} |")
+    return "\n".join(lines)
+
+
+def figure(finding: Times, whole: Times) -> Figure:
+    """Draw time against slots: of one problem, of the largest batch, and of the loss at its commonest batch."""
+    drawn = Figure(figsize=(11, 3.8), dpi=140, layout="constrained")
+    batches = [batch for _, batch in finding]
+    middle = max((batch for _, batch in whole), key=[batch for _, batch in whole].count)
+    panels = [("assignment", finding, min(batches)), ("assignment", finding, max(batches)), ("loss", whole, middle)]
+    names = list(dict.fromkeys(name for found in finding.values() for name in found))
+    for axes, (title, times, batch) in zip(drawn.subplots(1, 3), panels, strict=True):
+        for number, name in enumerate(names):
+            points = [
+                (slots, 1e6 * found[name]) for (slots, each), found in times.items() if each == batch and name in found
+            ]
+            style = {"linewidth": 2.6, "zorder": 3} if name == "slotaudio" else {"linewidth": 1.4}
+            if points:
+                axes.plot(
+                    *zip(*points, strict=True), color=slot_colour(number), marker="o", markersize=4, label=name, **style
+                )
+        axes.set(title=f"{title}, batch {batch}", xlabel="slots = sources", yscale="log")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.25, linewidth=0.6)
+    drawn.axes[0].set_ylabel("microseconds")
+    drawn.legend(
+        *drawn.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(names), frameon=False
+    )
+    return drawn
+
+
+def measure(options: argparse.Namespace) -> tuple[Times, Times]:
+    """Return the times of finding the assignment, and of the whole loss."""
+    finding, whole = {}, {}
+    for slots, batch in ((slots, batch) for slots in options.slots for batch in options.batch):
+        generator = torch.Generator().manual_seed(slots * 1000 + batch)
+        cost = torch.randn(batch, slots, slots, generator=generator)
+        contestants = {name: partial(find, cost) for name, find in finders(slots).items()}
+        best = cost.gather(1, ours(slots)[1](cost)[:, None]).sum()
+        assert np.isclose(float(best), float(cost.gather(1, loop(cost)[:, None]).sum()), rtol=1e-4)
+        finding[slots, batch] = least_seconds(contestants, options.budget)
+        print("assignment", slots, batch, finding[slots, batch], flush=True)
+        if batch * slots * slots > options.most_pairs:
+            continue  # torchmetrics computes every pair of waves by itself
+        estimates = torch.randn(batch, slots, options.samples, generator=generator, requires_grad=True)
+        sources = torch.randn(batch, slots, options.samples, generator=generator)
+        runs = {name: backward(loss, estimates, sources) for name, loss in losses(slots).items()}
+        whole[slots, batch] = least_seconds(runs, options.budget)
+        print("loss", slots, batch, whole[slots, batch], flush=True)
+    return finding, whole
 
 
 def main() -> None:
-    """Measure, print both tables and write them if asked."""
+    """Measure, print both tables, fill the page and draw the figure if asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--slots", type=int, nargs="+", default=[2, 3, 4, 6, 8, 12, 16])
-    parser.add_argument("--batch", type=int, nargs="+", default=[1, 16, 256])
-    parser.add_argument("--samples", type=int, default=4000, help="length of the waves of the whole loss")
-    parser.add_argument("--budget", type=float, default=1.0, help="seconds for each row")
-    parser.add_argument("--output", type=Path, help="Markdown file to write")
+    parser.add_argument("--batch", type=int, nargs="+", default=[1, 4, 16, 64, 256])
+    parser.add_argument("--samples", type=int, default=16000, help="length of the waves of the whole loss")
+    parser.add_argument("--most-pairs", type=int, default=2048, help="of waves in a batch, for the whole loss")
+    parser.add_argument("--budget", type=float, default=1.0, help="seconds for each row, three rounds at least")
+    parser.add_argument("--page", type=Path, help="Markdown file whose tables are replaced")
+    parser.add_argument("--figure", type=Path, help="picture to write")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    found, whole = [], []
-    for slots in options.slots:
-        for batch in options.batch:
-            generator = torch.Generator().manual_seed(slots * 1000 + batch)
-            cost = torch.randn(batch, slots, slots, generator=generator)
-            contestants = {name: partial(find, cost) for name, find in finders(slots).items()}
-            best = cost.gather(1, ours(slots)[1](cost)[:, None]).sum()
-            assert np.isclose(float(best), float(cost.gather(1, loop(cost)[:, None]).sum()), rtol=1e-4)
-            found.append(row(f"{slots} | {batch}", least_seconds(contestants, options.budget), list(finders(2))))
-            print(found[-1], flush=True)
-            if batch * slots * slots > 20_000:
-                continue  # torchmetrics holds every pair of waves
-            estimates = torch.randn(batch, slots, options.samples, generator=generator, requires_grad=True)
-            sources = torch.randn(batch, slots, options.samples, generator=generator)
-            runs = {name: backward(loss, estimates, sources) for name, loss in losses(slots).items()}
-            whole.append(row(f"{slots} | {batch}", least_seconds(runs, options.budget), list(losses(2))))
-            print(whole[-1], flush=True)
-    names = list(finders(2))
-    text = "\n\n".join(
-        [
-            table("Finding the assignment", names, found),
-            table(
-                f"The whole loss of waves of {options.samples} samples, forward and backward", list(losses(2)), whole
-            ),
-        ]
-    )
-    if options.output:
-        numbers = [" ".join(map(str, values)) for values in (options.slots, options.batch)]
-        command = f"python benchmarks/matchers.py --slots {numbers[0]} --batch {numbers[1]} --samples {options.samples}"
-        options.output.write_text(
-            f"# Matchers against peers\n\n`{command}`, one thread of a shared CPU, least of many times, microseconds. "
-            f"`exhaustive` up to four slots, `hungarian` above.\n\n{text}\n",
-            encoding="utf-8",
-        )
+    finding, whole = measure(options)
+    title = f"The whole loss of waves of {options.samples} samples, forward and backward"
+    text = table("Finding the assignment", list(finders(2)), finding) + "\n\n" + table(title, list(losses(2)), whole)
+    print(text)
+    if options.page:
+        fill(options.page, text)
+    if options.figure:
+        save(figure(finding, whole), options.figure, force=True)
 
 
 if __name__ == "__main__":

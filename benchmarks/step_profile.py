@@ -1,12 +1,16 @@
 """Where the time of one training step goes, and how much of the machine's matrix rate it reaches.
 
     python benchmarks/step_profile.py                                  # paper size; batch 64 on a GPU, 1 on a CPU
-    python benchmarks/step_profile.py --recipe band-split --batch 8 --variants fp32 bf16
+    python benchmarks/step_profile.py --recipe band-split --batch 4 --variants fp32 bf16
+    python benchmarks/step_profile.py --recipe band-split --batch 4 --variants fp32 bf16 --inference
     python benchmarks/step_profile.py --device cuda --batch 64         # the same table on a GPU
 
 The matrix rate is that of one large product, measured here, in the same precision and with the same number of threads.
 On a CPU all times are processor time, so that other work on the machine does not count. A step is what training does:
-objective, backward, clipping, optimiser; the data are ready. Each variant adds to those before. Prints Markdown.
+objective, backward, clipping, optimiser; the data are ready. Inference is the model, its masks and the inverse
+transform. Each variant adds to those before. Operations are products and convolutions as PyTorch's FlopCounterMode
+counts them, and those of LSTMs, which it does not see: 2 * 4 * hidden * (input + hidden) * directions for each cell of
+the grid, and twice that backwards. Prints Markdown.
 """
 
 import argparse
@@ -15,7 +19,7 @@ import time
 from collections.abc import Callable
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch import nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -25,7 +29,7 @@ from slotaudio.training.speed import tune
 from slotaudio.types import Batch
 
 VARIANTS = {
-    "fp32": [],
+    "fp32": ["train.precision=fp32"],
     "bf16": ["train.precision=bf16"],
     "channels_last": ["train.channels_last=true"],
     "fused": ["train.fused=true"],
@@ -34,6 +38,7 @@ VARIANTS = {
 }
 
 KINDS = {
+    "recurrent layers": ("rnn", "lstm"),
     "convolutions": ("conv",),
     "matrix products": ("mm", "linear", "matmul", "attention", "einsum"),
     "normalisation": ("norm",),
@@ -53,6 +58,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="of a CPU")
     parser.add_argument("--steps", type=int, help="measured steps of each variant, of which the median counts")
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
+    parser.add_argument("--inference", action="store_true", help="separating instead of training")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     device = torch.device(options.device)
@@ -62,21 +68,22 @@ def main() -> None:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {options.threads} thread(s)"
     print(f"`{options.recipe}`, batch {batch}, {name}; torch {torch.__version__}; one large product: ", end="")
     print(", ".join(f"{rate / 1e12:.2f} TFLOP/s in {str(kind)[6:]}" for kind, rate in rates.items()) + "\n")
+    work = separator if options.inference else stepper
     print("| variant | seconds per step | against the first | TFLOP per step | TFLOP/s | of the product's rate |")
     print("|---|---|---|---|---|---|", flush=True)
     changes, first, tables = [*options.changes, f"train.batch_size={batch}"], 0.0, []
-    flop = count(load_recipe(options.recipe, changes), batch)
+    flop = count(work(load_recipe(options.recipe, changes), device, batch))
     for variant in options.variants:
         changes += VARIANTS[variant]
         recipe = load_recipe(options.recipe, changes)
-        step = stepper(recipe, device, batch)
+        step = work(recipe, device, batch)
         seconds = measure(step, device, steps)
         first = first or seconds
         rate = flop / seconds
         peak = rates[torch.bfloat16 if recipe.train.precision == "bf16" else torch.float32]
         print(
             f"| {'' if variant == options.variants[0] else '+ '}{variant} | {seconds:.3f} | {first / seconds:.2f} | "
-            f"{flop / 1e12:.2f} | {rate / 1e12:.3f} | {100 * rate / peak:.0f} % |",
+            f"{flop / 1e12:.3f} | {rate / 1e12:.3f} | {100 * rate / peak:.0f} % |",
             flush=True,
         )
         tables.append(shares(step, device))
@@ -104,6 +111,19 @@ def stepper(recipe: Recipe, device: torch.device, size: int) -> Callable[[], Non
         optimizer.zero_grad()
 
     return step
+
+
+def separator(recipe: Recipe, device: torch.device, size: int) -> Callable[[], None]:
+    """Return a function that separates a batch that lies ready."""
+    module, batch = prepared(recipe, device, size)
+    model = module.model.eval().requires_grad_(False)
+    tune(model, recipe.train)
+
+    def separate() -> None:
+        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=recipe.train.precision == "bf16"):
+            model.sources(model(batch.mixture[:, None]), len(batch.mixture))
+
+    return separate
 
 
 def prepared(recipe: Recipe, device: torch.device, size: int) -> tuple[Training, Batch]:
@@ -147,18 +167,21 @@ def matrix_rate(device: torch.device, kind: torch.dtype) -> float:
     return 2 * size**3 / measure(product, device, 5)
 
 
-def count(recipe: Recipe, size: int) -> int:
-    """Return the floating point operations of a step: products and convolutions, counted without computing them."""
-    with FakeTensorMode(), FlopCounterMode(display=False) as counter:
-        module, batch = prepared(recipe, torch.device("cpu"), size)
-        module.model.matcher = in_order  # what it finds costs nothing here, and cannot be found from no numbers
-        module.objective(module.model, batch)["loss"].backward()
-    return counter.get_total_flops()
+def count(step: Callable[[], None]) -> int:
+    """Return the floating point operations of a step: products, convolutions and LSTMs."""
+    recurrent = 0
 
+    def add(module: nn.Module, inputs: tuple[torch.Tensor, ...], _: object) -> None:
+        nonlocal recurrent
+        if isinstance(module, nn.LSTM):
+            flop = 2 * sum(weight.numel() for name, weight in module.named_parameters() if name.startswith("weight"))
+            recurrent += flop * inputs[0][..., 0].numel() * (3 if torch.is_grad_enabled() else 1)
 
-def in_order(cost: torch.Tensor) -> torch.Tensor:
-    """Give every source the slot of its own number."""
-    return torch.arange(cost.shape[2], device=cost.device).expand(len(cost), -1)
+    hook = nn.modules.module.register_module_forward_hook(add)
+    with FlopCounterMode(display=False) as counter:
+        step()
+    hook.remove()
+    return counter.get_total_flops() + recurrent
 
 
 def shares(step: Callable[[], None], device: torch.device) -> dict[str, float]:
