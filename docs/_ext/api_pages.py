@@ -37,7 +37,7 @@ _PLACES = {
     "Audio": ["audio", "resampling", "rttm", "listening"],
     "Data": ["data"],
     "Training and measuring": ["training", "evaluation", "metrics", "identity", "plotting", "representation"],
-    "Extending": ["hookspecs", "pluginmanager", "registry", "describe", "testing"],
+    "Extending": ["hookspecs", "pluginmanager", "registry", "describe", "doctor", "testing"],
 }
 
 

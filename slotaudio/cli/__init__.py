@@ -11,7 +11,20 @@ from typing import Annotated, NoReturn
 import typer
 
 from slotaudio import __version__
-from slotaudio.cli import demo, diarise, embed, evaluate, export, extract, listing, new_plugin, probe, separate, train
+from slotaudio.cli import (
+    demo,
+    diarise,
+    doctor,
+    embed,
+    evaluate,
+    export,
+    extract,
+    listing,
+    new_plugin,
+    probe,
+    separate,
+    train,
+)
 from slotaudio.cli.reporting import report
 from slotaudio.pluginmanager import plugin_manager
 
@@ -59,6 +72,7 @@ _add("export", export.export)
 _add("recipes", listing.recipes)
 _add("components", listing.components)
 _add("plugins", listing.plugins)
+_add("doctor", doctor.doctor)
 _add("new-plugin", new_plugin.new_plugin)
 
 
