@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from slotaudio.compose import Like, build
 from slotaudio.model import SlotModel
-from slotaudio.separation.stream import Framing
+from slotaudio.separation.framing import Framing
 from slotaudio.separation.windows import split
 from slotaudio.spec import Spec
 from slotaudio.types import CompressingFrontend, Estimates, Features, Slots, Spectrum
@@ -66,7 +66,7 @@ class Truth(nn.Module):
         super().__init__()
         self.sources = sources
         self._recall = recall or (lambda windows: frontend.compress(frontend(windows).values))
-        self._framing = Framing(0, 0, 0, 1)
+        self._framing = Framing(0, 0, 0, 1, 1)
         self._next = 0
 
     def rewind(self, framing: Framing) -> None:

@@ -15,6 +15,7 @@ from slotaudio.errors import UserError
 from slotaudio.model import SlotModel, on_device
 from slotaudio.resampling import resample
 from slotaudio.separation.continuity import ByContinuity
+from slotaudio.separation.framing import Framing
 from slotaudio.separation.identity import VoiceMemory
 from slotaudio.separation.intake import (
     BLOCK,
@@ -33,7 +34,7 @@ from slotaudio.separation.masks import mask_function
 from slotaudio.separation.observation import Observation
 from slotaudio.separation.presence import PresenceMeter, source_range
 from slotaudio.separation.separated import Separated, separated
-from slotaudio.separation.stream import Framing, SourceStream
+from slotaudio.separation.stream import SourceStream
 from slotaudio.spec import Spec
 
 if TYPE_CHECKING:
@@ -67,8 +68,9 @@ class Separator:
         level: decibels that the model expects of the loudest half second; recordings are brought there and back
             again (see `slotaudio.separation.level`). None leaves levels alone.
         long_window: seconds per window for models that take any length.
-        windows_at_once: windows that go through the model, and are joined, together; some 4 s by default. Who comes
-            back after a pause is clearer from 8 s; a stream then waits as long.
+        windows_at_once: windows that go through the model together; some 4 s by default.
+        ahead: seconds that are heard before windows in them are joined: who comes back after a pause is often unclear
+            at first. The latency of a stream is at least this; the model's own order (``"given"``) needs none.
         device: where the model computes; where it is by default.
         threads: of torch in this process.
         seed: for bottlenecks whose slots start from noise.
@@ -88,6 +90,7 @@ class Separator:
         level: float | None = TRAINED,
         long_window: float = 8.0,
         windows_at_once: int | None = None,
+        ahead: float = 8.0,
         device: str | torch.device | None = None,
         threads: int | None = None,
         seed: int = 0,
@@ -96,6 +99,8 @@ class Separator:
             raise UserError(f"joining {joining!r} is not known; choose 'auto', 'overlap' or 'given'")
         if not 0 <= overlap <= 0.9:
             raise UserError(f"an overlap of {overlap} is outside 0 to 0.9")
+        if not 0 <= ahead <= 60:
+            raise UserError(f"{ahead} seconds ahead are outside 0 to 60")
         if threads is not None:
             if threads < 1:
                 raise UserError(f"{threads} threads cannot compute anything; give 1 or more")
@@ -109,7 +114,8 @@ class Separator:
         self.level = level
         self.seed = seed
         window = model.window_samples or round(long_window * model.sample_rate)
-        self.framing = Framing.of(window, overlap, model.sample_rate, windows_at_once)
+        ahead = 0.0 if joining == "given" or model.names else ahead
+        self.framing = Framing.of(window, overlap, model.sample_rate, windows_at_once, ahead)
 
     @classmethod
     def from_pretrained(cls, name: str | os.PathLike[str] = "default", **options: Any) -> "Separator":

@@ -8,7 +8,7 @@ the sources are the same.
 
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor
 from slotaudio.errors import UserError
 from slotaudio.model import SlotModel
 from slotaudio.resampling import Resampler
+from slotaudio.separation.framing import Framing
 from slotaudio.separation.joining import Joiner, JoiningRule, SlotWindow, take
 from slotaudio.separation.level import Level
 from slotaudio.separation.masks import synthesise
@@ -28,35 +29,6 @@ from slotaudio.separation.state import fingerprint, load_state, save_state
 from slotaudio.separation.windows import count, split
 from slotaudio.spec import Spec
 from slotaudio.types import Slots
-
-_EDGE = 0.25
-_AT_ONCE = 4.0
-
-
-@dataclass(frozen=True)
-class Framing:
-    """How a stream is cut, in samples at the model's rate."""
-
-    window: int
-    hop: int
-    lead: int
-    """Silence put before the recording and after it, so that its ends are not at the ends of a window."""
-    at_once: int
-    """Windows that go through the model together."""
-
-    @classmethod
-    def of(cls, window: int, overlap: float, sample_rate: int, at_once: int | None = None) -> "Framing":
-        """Return windows that share so much of each with the next, a quarter of a second of silence at the ends.
-
-        Args:
-            window: in samples.
-            overlap: share of a window.
-            sample_rate: of the model, in hertz.
-            at_once: some four seconds of windows by default.
-        """
-        hop = max(1, window - round(window * overlap))
-        lead = min(window - hop, round(_EDGE * sample_rate))
-        return cls(window, hop, lead, at_once or max(1, round(_AT_ONCE * sample_rate / window)))
 
 
 class SourceStream:
@@ -109,7 +81,7 @@ class SourceStream:
     @property
     def latency(self) -> float:
         """Seconds that a sample waits at most for others before it is finished; computing comes on top."""
-        return (self.framing.window + (self.framing.at_once - 1) * self.framing.hop) / self.model.sample_rate
+        return (self.framing.window + (self.framing.together - 1) * self.framing.hop) / self.model.sample_rate
 
     @torch.no_grad()
     def push(self, wave: Float[Tensor, "batch channels time"]) -> Float[Tensor, "batch slots channels finished"]:
@@ -120,7 +92,7 @@ class SourceStream:
             self._past = self._buffer[..., :0]
         self.received += wave.shape[-1]
         self._mixture = torch.cat([self._mixture, wave], dim=-1)
-        joined = self._separate(self._in.push(wave), least=self.framing.at_once)
+        joined = self._separate(self._in.push(wave), least=self.framing.together)
         return self._finished(self._out.push(joined))
 
     @torch.no_grad()
@@ -128,7 +100,7 @@ class SourceStream:
         """Return the rest; all pieces together are as long as all blocks together."""
         assert self._buffer is not None, "finish() before the first push()"
         framing = self.framing
-        pieces = [self._separate(self._in.finish(), least=framing.at_once)]
+        pieces = [self._separate(self._in.finish(), least=framing.together)]
         length = self._resampled
         remaining = count(2 * framing.lead + length, framing.window, framing.hop) - self._windows
         if remaining > 0:
@@ -185,7 +157,7 @@ class SourceStream:
         batch, channels = self._buffer.shape[:2]
         pieces = [self._buffer.new_zeros(batch, self.model.slots, channels, 0)]
         while (ready := (self._buffer.shape[-1] - framing.window) // framing.hop + 1) >= least:
-            steps = min(ready, framing.at_once)
+            steps = min(ready, framing.together)
             if padding and ready > 1:
                 steps = min(steps, ready - 1)  # the last by itself
             stretch = self._buffer[..., : (steps - 1) * framing.hop + framing.window]
@@ -202,31 +174,42 @@ class SourceStream:
         windows, earlier, unheard = self._heard(windows, padding)
         gains = windows.new_ones(batch, steps) if self._level is None else self._level.gains(windows)
         gains = rearrange(gains, "batch steps -> batch steps 1 1")
+        parts = [self._predicted(part) for part in (windows * gains).split(self.framing.at_once, dim=1)]
+        waves = torch.cat([waves.to(windows) for waves, *_ in parts], dim=1) / gains[:, :, None]
+        waves = torch.nn.functional.pad(waves[..., earlier:], (0, unheard))
+        seen = [slots for _, each, _ in parts for slots in each]
+        carried = self._initial is not None
+        upcoming = [
+            SlotWindow(wave, slots.vectors.mean(dim=1).to(wave), carried=carried)
+            for wave, slots in zip(waves.unbind(1), seen, strict=True)
+        ]
+        self._joiner.foresee(upcoming)
+        positions = _within(parts[0][2], unheard - earlier, self.framing.window)
+        pieces = []
+        for window, slots in zip(upcoming, seen, strict=True):
+            piece, order = self._joiner.push(window)
+            pieces.append(self._without_lead(piece))
+            self._observe(slots, positions, order, window.waves, earlier)
+        return pieces
+
+    def _predicted(
+        self, windows: Float[Tensor, "batch steps channels heard"]
+    ) -> tuple[Float[Tensor, "batch steps slots channels heard"], list[Slots], Float[Tensor, "tokens axes"]]:
+        """Return what the model makes of windows: waves, the slots of each, and where the tokens lie in one."""
+        batch, steps = windows.shape[:2]
         initial = self._initial
         if initial is None:
             initial = self.model.initial_slots(batch, self._generator)
-        prediction = self.model((windows * gains).to(self._device), initial)
+        prediction = self.model(windows.to(self._device), initial)
         self._initial = prediction.slots.carried
         if prediction.estimates.magnitudes is None and self.mask != self.model.mask:
             raise UserError(f"mask {self.mask.name!r} was asked for, but the model's decoder leaves no choice of mask")
         waves = synthesise(prediction.estimates, prediction.spectrum, self.model.frontend, self.mask)
         waves = rearrange(
-            waves.to(windows), "(batch steps) slots channels window -> batch steps slots channels window", steps=steps
+            waves, "(batch steps) slots channels window -> batch steps slots channels window", steps=steps
         )
-        waves = torch.nn.functional.pad((waves / gains[:, :, None])[..., earlier:], (0, unheard))
-        pieces = []
         seen = [of_window(prediction.slots, step, steps) for step in range(steps)]
-        upcoming = [
-            SlotWindow(wave, slots.vectors.mean(dim=1).to(wave), carried=prediction.slots.carried is not None)
-            for wave, slots in zip(waves.unbind(1), seen, strict=True)
-        ]
-        self._joiner.foresee(upcoming)
-        for window, slots in zip(upcoming, seen, strict=True):
-            piece, order = self._joiner.push(window)
-            pieces.append(self._without_lead(piece))
-            positions = _within(prediction.features.positions, unheard - earlier, self.framing.window)
-            self._observe(slots, positions, order, window.waves, earlier)
-        return pieces
+        return waves, seen, prediction.features.positions
 
     def _heard(
         self, windows: Float[Tensor, "batch steps channels window"], padding: int

@@ -127,7 +127,7 @@ def test_rules_of_others_are_saved_or_refused(tmp_path):
         def __init__(self):
             self.seen = []
 
-    separator = Separator(model())
+    separator = Separator(model(), ahead=0.0)
     stream = separator.open(16000, Counting())
     stream.push(wave())
     stream.save(tmp_path / "talk.state")

@@ -92,6 +92,7 @@ def test_impossible_rates(separator, rate):
     [
         ({"joining": "telepathy"}, "choose 'auto', 'overlap' or 'given'"),
         ({"overlap": 0.95}, "outside 0 to 0.9"),
+        ({"ahead": -1.0}, "outside 0 to 60"),
         ({"mask": "gauss"}, "choose 'binary' or 'wiener'"),
         ({"threads": 0}, "0 threads"),
     ],
@@ -140,12 +141,19 @@ def test_progress_ends_at_one_and_never_goes_back(separator):
 def test_streams_hold_on_to_little_however_long_they_are(separator):
     stream = separator.open(3 * RATE)
     held = []
-    for _ in range(24):
+    for _ in range(48):
         stream.push(torch.randn(1, 1, 2 * RATE) * 0.1)
         held.append(stream._buffer.shape[-1] + stream._mixture.shape[-1] + stream._in._buffer.shape[-1])
-    assert max(held[12:]) <= max(held[:12])
-    assert stream.received == 24 * 2 * RATE
-    assert stream.latency == pytest.approx(separator.framing.window / RATE * (1 + (separator.framing.at_once - 1) / 2))
+    assert max(held[24:]) <= max(held[:24]) + 2 * RATE
+    assert stream.received == 48 * 2 * RATE
+    assert stream.latency == pytest.approx(separator.framing.window / RATE * (1 + (separator.framing.together - 1) / 2))
+
+
+def test_looking_ahead_costs_latency_unless_the_order_is_given(separator):
+    one_window = separator.framing.window / RATE
+    for options, seconds in (({"ahead": 5.0}, 5.0), ({"joining": "given", "windows_at_once": 1}, one_window)):
+        stream = Separator(separator.model, **options).open(RATE)
+        assert stream.latency == pytest.approx(seconds, abs=separator.framing.hop / RATE)
 
 
 def test_streams_of_files_waves_and_blocks_are_the_same(separator, tmp_path):
