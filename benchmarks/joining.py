@@ -27,6 +27,7 @@ from slotaudio.identity import Identity, IdentityMeter
 from slotaudio.matchers.hungarian import Hungarian
 from slotaudio.pretrained import from_pretrained
 from slotaudio.separation.continuity import ByContinuity
+from slotaudio.separation.framing import Framing
 from slotaudio.separation.identity import VoiceMemory, mel_power
 from slotaudio.separation.joining import AsGiven, Joiner, JoiningRule, SlotWindow
 from slotaudio.separation.oracle import Truth, oracle
@@ -63,7 +64,7 @@ class Way:
 
     overlap: float
     rule: Callable[[], JoiningRule]
-    ahead: float = 0.0
+    ahead: float = 8.0
     """Seconds of windows that are decided together; those that go through the model together if 0."""
 
 
@@ -74,11 +75,10 @@ WAYS: Ways = {
     "voices": Way(0.0, lambda: ByContinuity(Hungarian(), VoiceMemory(fresh=1.0), steadiness=0.0)),
     "seams": Way(0.0, lambda: ByContinuity(Hungarian(), VoiceMemory(fresh=1.0), trust=0.0)),
     "seams and voices": Way(0.0, lambda: ByContinuity(Hungarian(), VoiceMemory(fresh=1.0))),
-    "seams and voices, 8 s ahead": Way(0.0, lambda: ByContinuity(Hungarian(), VoiceMemory(fresh=1.0)), 8.0),
     "50 % overlap, no memory": Way(0.5, AsGiven),
     "50 % overlap, no voices": Way(0.5, lambda: ByContinuity(Hungarian(), trust=0.0)),
+    "50 % overlap and voices, not looking ahead": Way(0.5, lambda: ByContinuity(Hungarian()), 0.0),
     "50 % overlap and voices": Way(0.5, lambda: ByContinuity(Hungarian())),
-    "50 % overlap and voices, 8 s ahead": Way(0.5, lambda: ByContinuity(Hungarian()), 8.0),
 }
 CARRIED: Ways = {"carried over": Way(0.0, AsGiven), "50 % overlap, carried over": Way(0.5, AsGiven)}
 
@@ -182,8 +182,8 @@ def measure(talk: Conversation, seed: int, ways: Ways, make: Make) -> Iterator[t
         stream.finish()
         for name, way in ways.items():
             if way.overlap == overlap:
-                at_once = max(framing.at_once, round(way.ahead * separator.sample_rate / framing.hop))
-                joined = join(recorder.windows, framing.window, framing.hop, at_once, way.rule())
+                together = Framing.of(framing.window, overlap, separator.sample_rate, ahead=way.ahead).together
+                joined = join(recorder.windows, framing.window, framing.hop, together, way.rule())
                 joined = joined[:, framing.lead : framing.lead + sources.shape[1]]
                 fine, windows = (
                     judge(joined, sources, talk.sample_rate, seconds)
@@ -198,11 +198,11 @@ def judge(joined: Tensor, sources: Tensor, sample_rate: int, seconds: float) -> 
     return meter.compute()
 
 
-def join(windows: Sequence[SlotWindow], window: int, hop: int, at_once: int, rule: JoiningRule) -> Tensor:
+def join(windows: Sequence[SlotWindow], window: int, hop: int, together: int, rule: JoiningRule) -> Tensor:
     joiner, pieces = Joiner(window, hop, rule), []
-    for start in range(0, len(windows), at_once):
-        joiner.foresee(windows[start : start + at_once])
-        pieces += [joiner.push(each)[0] for each in windows[start : start + at_once]]
+    for start in range(0, len(windows), together):
+        joiner.foresee(windows[start : start + together])
+        pieces += [joiner.push(each)[0] for each in windows[start : start + together]]
     return torch.cat([*pieces, joiner.finish()], dim=-1)[0, :, 0]
 
 
