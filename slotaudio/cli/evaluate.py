@@ -79,7 +79,10 @@ def evaluate(
         typer.Option("--table1", help="All rows of AudioSlots' Table 1: both masks, both ways of joining, oracle."),
     ] = False,
     by: Annotated[
-        str, typer.Option(help="Also tell apart by 'pair' (of genders), 'genders', 'active', 'seconds'.")
+        str,
+        typer.Option(
+            help="Also tell apart by 'pair' (of genders), 'genders', 'level', 'overlap', 'active', 'seconds'."
+        ),
     ] = "",
     bss_eval: Annotated[
         bool, typer.Option("--bss-eval", help="Also the SDR of BSS Eval (slow; needs torchmetrics).")

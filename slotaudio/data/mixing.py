@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 LOUDNESS = (-33.0, -25.0)
 """LibriMix's range of loudness, in dB."""
@@ -32,16 +32,31 @@ def level(wave: Float[np.ndarray, "time"]) -> float:
 
 def active_level(wave: Float[np.ndarray, "time"], sample_rate: int) -> float:
     """Return the level in dB of the frames within 30 dB of the loudest: pauses do not count."""
-    frame = round(_FRAME_SECONDS * sample_rate)
-    whole = wave.size // frame * frame
-    if whole == 0:
+    power = _frame_powers(wave, sample_rate)
+    if power.size == 0:
         return level(wave)
-    power = np.square(rearrange(wave[:whole], "(frames samples) -> frames samples", samples=frame), dtype=np.float64)
-    power = power.mean(axis=1)
     if power.max() <= 0:
         return SILENCE_DB
-    active = power[power > power.max() * 10 ** (-_ACTIVE_DB / 10)]
-    return max(SILENCE_DB, float(10 * np.log10(active.mean())))
+    return max(SILENCE_DB, float(10 * np.log10(power[_active(power)].mean())))
+
+
+def overlap(waves: Sequence[Float[np.ndarray, "time"]], sample_rate: int) -> float:
+    """Return the share of the frames with a voice in which two or more are heard, each as in `active_level`."""
+    heard = sum(_active(_frame_powers(wave, sample_rate)).astype(int) for wave in waves)
+    anybody = np.count_nonzero(heard)
+    return float(np.count_nonzero(np.greater(heard, 1)) / anybody) if anybody else 0.0
+
+
+def _frame_powers(wave: Float[np.ndarray, "time"], sample_rate: int) -> Float[np.ndarray, "frames"]:
+    frame = round(_FRAME_SECONDS * sample_rate)
+    whole = wave[: wave.size // frame * frame]
+    return np.square(rearrange(whole, "(frames samples) -> frames samples", samples=frame), dtype=np.float64).mean(
+        axis=1
+    )
+
+
+def _active(power: Float[np.ndarray, "frames"]) -> Bool[np.ndarray, "frames"]:
+    return power > power.max(initial=0.0) * 10 ** (-_ACTIVE_DB / 10)
 
 
 def gains(

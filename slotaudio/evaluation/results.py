@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from slotaudio.data.mixing import active_level
 from slotaudio.errors import DataError
+from slotaudio.evaluation.labels import mixture_labels
 from slotaudio.evaluation.rows import Row
 from slotaudio.metrics import score
 from slotaudio.separation.presence import PRESENT
@@ -42,7 +42,7 @@ def evaluate(
         UserError: a model with fewer slots than a mixture has sources.
     """
     for mixture, sources, metadata in dataset:
-        labels = _mixture_labels(mixture, sources, metadata, sample_rate)
+        labels = mixture_labels(mixture, sources, metadata, sample_rate)
         for row in rows:
             began = time.perf_counter()
             separated = row.separate(mixture[None], sources[None])
@@ -56,24 +56,6 @@ def evaluate(
             values["right_number"] = float(int((separated.presence > PRESENT).sum()) == labels["active"])
             values["real_time_factor"] = seconds * sample_rate / mixture.shape[-1]
             yield Result(of_row | labels, values)
-
-
-def _mixture_labels(mixture: Tensor, sources: Tensor, metadata: Mapping[str, Any], rate: int) -> dict[str, str | float]:
-    speakers = [str(speaker) for speaker in metadata.get("speakers", ()) if speaker]
-    genders = [str(gender) for gender in metadata.get("genders", ()) if gender]
-    levels = [active_level(source.mean(dim=0).numpy(), rate) for source in sources if bool(source.any())]
-    pair = ""
-    if len(genders) == len(speakers) > 1:
-        pair = "same" if len(set(genders)) == 1 else "different"
-    return {
-        "mixture": str(metadata.get("id", "")),
-        "seconds": round(mixture.shape[-1] / rate, 4),
-        "active": len(levels),
-        "speakers": " ".join(speakers),
-        "genders": "".join(sorted(genders)),
-        "pair": pair,
-        "level_difference": round(max(levels) - min(levels), 2) if len(levels) > 1 else "",
-    }
 
 
 @dataclass(frozen=True)

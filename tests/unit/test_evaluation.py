@@ -14,6 +14,7 @@ from slotaudio.data.folder import FolderMixtures
 from slotaudio.data.synthetic import SyntheticMixtures
 from slotaudio.errors import DataError, UserError
 from slotaudio.evaluation.data import evaluation_data, items
+from slotaudio.evaluation.labels import mixture_labels
 from slotaudio.evaluation.results import Mean, Result, evaluate, summarise, write_results, write_summary
 from slotaudio.evaluation.rows import informed_rows, model_rows
 from slotaudio.evaluation.table import BY
@@ -117,7 +118,24 @@ def test_labels_tell_pairs_apart(speech):
     assert labels["pair"] == ("same" if len(set(metadata["genders"])) == 1 else "different")
     assert labels["active"] == len(sources)
     assert 0 <= labels["level_difference"] < 9
+    least, most = (float(number) for number in labels["level"].removesuffix(" dB").split(" to "))
+    assert least <= labels["level_difference"] <= most == least + 3
+    assert labels["overlap"] in ("0 to 25 %", "25 to 50 %", "50 to 75 %", "75 to 100 %")
     assert 0 < result.values["real_time_factor"] < 10
+
+
+def test_overlap_is_told_from_turns():
+    voice = torch.randn(1, 16000, generator=torch.Generator().manual_seed(0))
+    first, second = voice.clone(), voice.clone()
+    first[:, 8000:], second[:, :8000] = 0, 0
+    for sources, share, overlap in (
+        ([voice, voice], 1.0, "75 to 100 %"),
+        ([first, second], 0.0, "0 to 25 %"),
+        ([voice, second], 0.5, "50 to 75 %"),
+    ):
+        labels = mixture_labels(voice, torch.stack(sources), {}, 16000)
+        assert (labels["overlap_share"], labels["overlap"]) == (share, overlap)
+    assert mixture_labels(voice, torch.stack([voice, 0 * voice]), {}, 16000)["overlap"] == ""
 
 
 def test_silent_sources_are_kept_out_of_the_means():
