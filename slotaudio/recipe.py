@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 _COMPOSE = inspect.signature(compose).parameters
 _MODEL = tuple(name for name in _COMPOSE if name not in STAGES)
 _DATA = ("train", "validation")
+_EXPLAINED = "reference/recipes"
 _KEYS = ("about", "model", *STAGES, "objective", "data", "train")
 
 
@@ -96,7 +97,10 @@ class Recipe:
         """
         data = self.table["data"]
         if "train" not in data:
-            raise UserError(f"recipe {self.name!r} has no [data.train]; for example --set data.train.name=synthetic")
+            raise UserError(
+                f"recipe {self.name!r} has no [data.train]; for example --set data.train.name=synthetic",
+                page=_EXPLAINED,
+            )
         wave = {"rate": model.sample_rate, "sample_rate": model.sample_rate, "channels": model.frontend.channels}
         training = build("dataset", data["train"], seconds=model.window, seed=self.train.seed, **wave)
         return training, build("dataset", data["validation"], **wave) if "validation" in data else None
@@ -158,7 +162,7 @@ def _read(source: str | Path) -> tuple[str, Mapping[str, Any]]:
     except UnknownComponent as error:
         if path.is_dir():
             raise UserError(f"recipe {str(source)!r} is a folder, not a recipe") from None
-        raise UnknownComponent(f"{error}\n  or give the path of a TOML file") from None
+        raise UnknownComponent(f"{error}\n  or give the path of a TOML file", page=_EXPLAINED) from None
     return offer.name, PRESETS.table(offer)
 
 
@@ -190,7 +194,7 @@ def _known(key: str, known: Sequence[str], kind: str, where: str) -> None:
     if key not in known:
         close = get_close_matches(key, known, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise UserError(f"unknown {kind} {key!r} in {where}.{hint}\n  known: {', '.join(known)}")
+        raise UserError(f"unknown {kind} {key!r} in {where}.{hint}\n  known: {', '.join(known)}", page=_EXPLAINED)
 
 
 def _table(value: Any, where: str) -> Mapping[str, Any]:

@@ -101,6 +101,7 @@ def torchaudio() -> ModuleType:
         raise SlotaudioError(
             f"torchaudio cannot be imported beside torch {torch.__version__} ({type(error).__name__}: "
             f"{str(error).splitlines()[0] if str(error) else 'no reason given'}): its last release, 2.11.0, needs "
-            'torch 2.11 to 2.14 as published on PyPI: pip install "torch>=2.11,<2.15" torchaudio==2.11.0'
+            'torch 2.11 to 2.14 as published on PyPI: pip install "torch>=2.11,<2.15" torchaudio==2.11.0',
+            page="start/install#when-something-is-wrong",
         ) from error
     return module

@@ -21,7 +21,10 @@ def set_value(table: dict[str, Any], assignment: str) -> None:
     dotted, equals, text = assignment.partition("=")
     keys = [key.strip() for key in dotted.split(".")]
     if not equals or not all(keys):
-        raise UserError(f"--set {assignment!r}: write KEY=VALUE, for example --set bottleneck.iterations=5")
+        raise UserError(
+            f"--set {assignment!r}: write KEY=VALUE, for example --set bottleneck.iterations=5",
+            page="reference/recipes",
+        )
     for depth, key in enumerate(keys[:-1], start=1):
         inner = table.get(key, {})
         if isinstance(inner, str):

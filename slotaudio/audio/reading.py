@@ -23,6 +23,7 @@ LOUDEST = 1e6
 _STEP = 4096
 _RATES = range(1000, 768_001)
 _READS = "slotaudio reads WAV, FLAC, OGG and MP3"
+_EXPLAINED = "start/separate#what-can-be-read"
 _CURE = "fetch it again, or export what can be played from an audio editor"
 
 
@@ -68,7 +69,8 @@ class AudioReader:
                 self._file = soundfile.SoundFile(self._bytes if _is_mp3(self.path) else str(self.path))
             except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: headerless .raw
                 self._bytes.close()
-                raise AudioFileError(f"{self.path} cannot be read: {_why_unreadable(self.path, error)}") from None
+                why = _why_unreadable(self.path, error)
+                raise AudioFileError(f"{self.path} cannot be read: {why}", page=_EXPLAINED) from None
         file = self._file
         self.info = AudioInfo(
             self.path,
@@ -141,7 +143,8 @@ class AudioReader:
         if self.info.frames is None and self.path.stat().st_size - self._bytes.tell() > 4096:
             raise AudioFileError(
                 f"{self.path} has no index, so that only its first {position / self.info.sample_rate:.2f} s can be "
-                f"decoded; convert it first: ffmpeg -i {self.path.name} {self.path.stem}.wav"
+                f"decoded; convert it first: ffmpeg -i {self.path.name} {self.path.stem}.wav",
+                page=_EXPLAINED,
             )
 
     def _goes_back(self, position: int) -> bool:
@@ -157,7 +160,8 @@ class AudioReader:
                 samples = self._file.read(count, dtype="float32", always_2d=True)
             except soundfile.LibsndfileError:
                 raise AudioFileError(
-                    f"{self.path} is damaged or cut off after {position / self.info.sample_rate:.2f} s: {_CURE}"
+                    f"{self.path} is damaged or cut off after {position / self.info.sample_rate:.2f} s: {_CURE}",
+                    page=_EXPLAINED,
                 ) from None
         wave = torch.from_numpy(samples).mT.contiguous()
         check_finite(wave, str(self.path), position, self.info.sample_rate)
@@ -166,7 +170,8 @@ class AudioReader:
     def _ends_early(self, found: int, wanted: int) -> AudioFileError:
         rate = self.info.sample_rate
         return AudioFileError(
-            f"{self.path} is truncated: {found / rate:.2f} s of {wanted / rate:.2f} s are there; {_CURE}"
+            f"{self.path} is truncated: {found / rate:.2f} s of {wanted / rate:.2f} s are there; {_CURE}",
+            page=_EXPLAINED,
         )
 
 

@@ -87,5 +87,5 @@ def _serve(model: str, host: str, port: int | None, longest: float, browser: boo
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "gradio":
             raise
-        raise UserError('the page needs gradio: pip install "slotaudio[demo]"') from None
+        raise UserError('the page needs gradio: pip install "slotaudio[demo]"', page="howto/web") from None
     serve([] if model == "default" else [model], host, port, longest, browser)

@@ -10,8 +10,19 @@ from slotaudio.presets import PRESETS
 from slotaudio.registry import REGISTRIES
 
 
+def _families(begun: str) -> list[str]:
+    return [name for name in REGISTRIES if name.startswith(begun)]
+
+
+def recipe_names(begun: str) -> list[str]:
+    """Return the recipes whose names begin so, for the shell to choose from."""
+    return [offer.name for offer in PRESETS.offers() if offer.name.startswith(begun)]
+
+
 def components(
-    family: Annotated[str | None, typer.Argument(help="Show only one family, with every option.")] = None,
+    family: Annotated[
+        str | None, typer.Argument(help="Show only one family, with every option.", autocompletion=_families)
+    ] = None,
 ) -> None:
     """List every component of every plug-in by family."""
     from rich.console import Console

@@ -15,7 +15,8 @@ def report(error: Exception) -> int:
     if os.environ.get("SLOTAUDIO_DEBUG"):
         traceback.print_exception(error)
     elif isinstance(error, SlotaudioError):
-        print(f"slotaudio: error: {error}", file=sys.stderr)
+        notes = getattr(error, "__notes__", [])
+        print("\n".join([f"slotaudio: error: {error}", *(f"  {note}" for note in notes)]), file=sys.stderr)
     else:
         plugin = plugin_manager().raised_by(error)
         culprit = f"plug-in {plugin!r}" if plugin else "slotaudio"

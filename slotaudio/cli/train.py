@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from slotaudio.cli.listing import recipe_names
 from slotaudio.errors import SlotaudioError
 
 if TYPE_CHECKING:
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="A TOML file, or a preset (see `slotaudio recipes`).")],
+    recipe: Annotated[
+        str, typer.Argument(help="A TOML file, or a preset (see `slotaudio recipes`).", autocompletion=recipe_names)
+    ],
     changes: Annotated[
         list[str] | None,
         typer.Option(

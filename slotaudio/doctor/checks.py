@@ -178,12 +178,12 @@ def _extras() -> Iterator[Finding]:
 def _plugins() -> Iterator[Finding]:
     from slotaudio.pluginmanager import plugin_manager
     from slotaudio.presets import PRESETS
-    from slotaudio.registry import FAMILIES, embedders
+    from slotaudio.registry import REGISTRIES
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what they warn of is in `failures`
         manager = plugin_manager()
-        for offers in (*FAMILIES.values(), embedders, PRESETS):
+        for offers in (*REGISTRIES.values(), PRESETS):
             offers.offers()  # a hook that raises is found out now
     for name, _ in manager.list_name_plugin():
         origin = manager.distributions.get(name)

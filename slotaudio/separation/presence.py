@@ -11,6 +11,7 @@ from torch import Tensor
 from slotaudio.errors import UserError
 from slotaudio.separation.observation import Observation
 
+_EXPLAINED = "howto/unknown-number"
 UNKNOWN = "unknown"
 """As a number of sources: whatever is found."""
 
@@ -114,10 +115,13 @@ def source_range(sources: int | str | Sequence[int] | None, slots: int) -> tuple
         sources = [int(number) for number in numbers.groups() if number] if numbers else []
     least, most = (sources, sources) if isinstance(sources, int) else (min(sources, default=0), max(sources, default=0))
     if least < 1 or (not isinstance(sources, int) and (len(sources) > 2 or list(sources) != sorted(sources))):
-        raise UserError(f"sources {given!r}: give a number, the least and the most as in 2-3, or {UNKNOWN!r}")
+        raise UserError(
+            f"sources {given!r}: give a number, the least and the most as in 2-3, or {UNKNOWN!r}", page=_EXPLAINED
+        )
     if most > slots:
         raise UserError(
             f"{most} sources were asked for, but the model has {slots} slot{'s' * (slots > 1)}, and each gives one "
-            f"source at most: ask for {slots} or fewer, or choose a model with more slots"
+            f"source at most: ask for {slots} or fewer, or choose a model with more slots",
+            page=_EXPLAINED,
         )
     return least, most

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -88,6 +89,22 @@ def test_plugins_lists_origins_and_failures(tmp_path):
     assert strict.stderr.strip() == "slotaudio: error: plug-in 'bad' failed to load: RuntimeError: no licence"
     traced = slotaudio("plugins", PYTHONPATH=str(tmp_path), SLOTAUDIO_STRICT_PLUGINS="1", SLOTAUDIO_DEBUG="1")
     assert "Traceback" in traced.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("slotaudio ex", {"extract", "export"}),
+        ("slotaudio separate --mod", {"--model"}),
+        ("slotaudio train remi", {"remix-small"}),
+        ("slotaudio components enc", {"encoder"}),
+    ],
+)
+def test_the_shell_completes(line, words):
+    asked = {"_SLOTAUDIO_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - 1)}
+    program = Path(sys.executable).with_name("slotaudio")
+    done = subprocess.run([program], capture_output=True, text=True, env={**os.environ, **asked}, check=False)
+    assert set(done.stdout.split()) == words
 
 
 def test_a_closed_pipe_is_no_error_message():

@@ -33,6 +33,12 @@ def test_the_wheel_holds_recipes_speech_licences_and_types(built):
     assert any(name.endswith("speech/ATTRIBUTION.md") for name in licences)
 
 
+def test_the_download_stays_small(built):
+    (wheel,) = built.glob("*.whl")
+    assert wheel.stat().st_size < 30e6
+    assert sum(entry.file_size for entry in zipfile.ZipFile(wheel).infolist()) < 30e6  # installed
+
+
 def test_the_source_archive_can_run_its_own_tests(built):
     (archive,) = built.glob("*.tar.gz")
     with tarfile.open(archive) as opened:
