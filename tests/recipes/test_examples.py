@@ -17,4 +17,4 @@ def test_the_plain_loop_learns(monkeypatch, capsys):
 
 def test_the_readme_of_the_examples_names_each():
     text = (EXAMPLES / "README.md").read_text()
-    assert all(f"`{path.name}`" in text for path in EXAMPLES.glob("*.py"))
+    assert all(f"`{path.name}`" in text for path in EXAMPLES.iterdir() if path.suffix in (".py", ".ipynb"))
