@@ -8,6 +8,9 @@ from torch import Tensor
 
 from slotaudio.data.mixing import active_level, overlap
 
+RANGES = ("level", "overlap")
+"""Labels that are ranges of numbers, such as ``3 to 6 dB``."""
+
 _LEVEL_STEP = 3
 _OVERLAP_STEP = 25
 

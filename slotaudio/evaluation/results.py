@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from slotaudio.errors import DataError
-from slotaudio.evaluation.labels import mixture_labels
+from slotaudio.evaluation.labels import RANGES, mixture_labels
 from slotaudio.evaluation.rows import Row
 from slotaudio.metrics import score
 from slotaudio.separation.presence import PRESENT
@@ -84,14 +84,29 @@ class Mean:
 
 
 def summarise(results: Iterable[Result], by: Sequence[str]) -> dict[tuple[str | float, ...], dict[str, Mean]]:
-    """Return the means of every value, one entry per combination of the labels `by`, in order of appearance."""
+    """Return the means of every value, one entry per combination of the labels `by`, in order of appearance.
+
+    Only ranges, such as those of the label ``level``, are in order of their numbers.
+    """
     groups: dict[tuple[str | float, ...], list[Result]] = {}
     for result in results:
         groups.setdefault(tuple(result.labels[label] for label in by), []).append(result)
+    rank = {row: number for number, row in enumerate(dict.fromkeys(_row(key, by) for key in groups))}
+    ordered = sorted(groups.items(), key=lambda group: (rank[_row(group[0], by)], _beginnings(group[0], by)))
     return {
         key: {name: Mean.of(result.values[name] for result in group) for name in group[0].values}
-        for key, group in groups.items()
+        for key, group in ordered
     }
+
+
+def _row(key: Sequence[str | float], by: Sequence[str]) -> tuple[str | float, ...]:
+    return tuple(value for value, label in zip(key, by, strict=True) if label not in RANGES)
+
+
+def _beginnings(key: Sequence[str | float], by: Sequence[str]) -> list[float]:
+    """Return where the ranges begin; no range at all comes last."""
+    ranges = (str(value) for value, label in zip(key, by, strict=True) if label in RANGES)
+    return [float(text.partition(" ")[0] or "inf") for text in ranges]
 
 
 def write_results(path: Path, results: Sequence[Result]) -> None:

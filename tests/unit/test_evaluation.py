@@ -138,6 +138,18 @@ def test_overlap_is_told_from_turns():
     assert mixture_labels(voice, torch.stack([voice, 0 * voice]), {}, 16000)["overlap"] == ""
 
 
+def test_ranges_are_in_order_and_all_else_as_it_came():
+    came = [("b", "6 to 9 dB"), ("a", "12 to 15 dB"), ("b", ""), ("a", "3 to 6 dB"), ("b", "0 to 3 dB")]
+    results = [Result({"system": system, "level": level}, {"si_sdr": 1.0}) for system, level in came]
+    assert list(summarise(results, ["system", "level"])) == [
+        ("b", "0 to 3 dB"),
+        ("b", "6 to 9 dB"),
+        ("b", ""),
+        ("a", "3 to 6 dB"),
+        ("a", "12 to 15 dB"),
+    ]
+
+
 def test_silent_sources_are_kept_out_of_the_means():
     dataset = SyntheticMixtures(seconds=0.6, size=6, silence=0.5, kinds=["talker"])
     results = list(evaluate(informed_rows(STFT, 0.5, ["wiener"]), items(dataset, None), 16000, ("si_sdr",)))
