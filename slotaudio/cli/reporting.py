@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from slotaudio.errors import SlotaudioError
+from slotaudio.errors import SlotaudioError, documentation
 from slotaudio.pluginmanager import plugin_manager
 
 
@@ -15,8 +15,8 @@ def report(error: Exception) -> int:
     if os.environ.get("SLOTAUDIO_DEBUG"):
         traceback.print_exception(error)
     elif isinstance(error, SlotaudioError):
-        notes = getattr(error, "__notes__", [])
-        print("\n".join([f"slotaudio: error: {error}", *(f"  {note}" for note in notes)]), file=sys.stderr)
+        explained = f" (see {documentation(error.page)})" if error.page else ""
+        print(f"slotaudio: error: {error}{explained}", file=sys.stderr)
     else:
         plugin = plugin_manager().raised_by(error)
         culprit = f"plug-in {plugin!r}" if plugin else "slotaudio"

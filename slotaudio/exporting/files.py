@@ -26,6 +26,7 @@ from slotaudio.resampling import resample
 LEAST_AGREEMENT = 60.0
 """Decibels by which an exported model's sources have to be above their difference from the model's."""
 
+_EXPLAINED = "howto/export#run-it-without-slotaudio"
 _ONNX = ("onnx", "onnxscript", "onnxruntime")
 
 Axes = tuple[str | int, ...]
@@ -147,10 +148,12 @@ def _write_onnx(
 def _check_target(target: Path, force: bool) -> None:
     if target.suffix not in SUFFIXES:
         known = " or ".join(f"{suffix} ({kind})" for suffix, kind in SUFFIXES.items())
-        raise UserError(f"cannot export to {target}: choose a name that ends in {known}")
+        raise UserError(f"cannot export to {target}: choose a name that ends in {known}", page=_EXPLAINED)
     missing = [package for package in _ONNX if importlib.util.find_spec(package) is None]
     if target.suffix == ".onnx" and missing:
-        raise UserError(f'ONNX needs {", ".join(missing)}: pip install "slotaudio[export]", or export to *.pt2')
+        raise UserError(
+            f'ONNX needs {", ".join(missing)}: pip install "slotaudio[export]", or export to *.pt2', page=_EXPLAINED
+        )
     if target.exists() and not force:
         raise UserError(f"{target} exists; choose another name, or replace it with --force (force=True)")
     if not target.parent.is_dir():

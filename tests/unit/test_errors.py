@@ -62,7 +62,7 @@ def test_the_address_is_the_variables_the_packages_or_the_file(monkeypatch):
 def test_the_command_line_and_tracebacks_show_where_to_read(monkeypatch, capsys):
     monkeypatch.setenv("SLOTAUDIO_DOCS", "https://example.org")
     assert report(DataError("no voices")) == 2
-    told = "slotaudio: error: no voices\n  See https://example.org/howto/own-data.html\n"
+    told = "slotaudio: error: no voices (see https://example.org/howto/own-data.html)\n"
     assert capsys.readouterr().err == told
     report(UserError("so"))
     assert capsys.readouterr().err == "slotaudio: error: so\n"
