@@ -76,6 +76,10 @@ copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 linkcheck_timeout = 20
 linkcheck_anchors = False
+linkcheck_ignore = [r"http://127\.0\.0\.1"]  # the page of `demo --web`
+linkcheck_exclude_documents = [r"reference/api/.*"]  # papers there are on the components' pages too
+linkcheck_report_timeouts_as_broken = False
+linkcheck_allowed_redirects = {r"https://doi\.org/.*": r".*", r"https://pluggy\.readthedocs\.io": r".*"}
 
 # -- the tutorials ----------------------------------------------------------------------------------------------
 sphinx_gallery_conf = {
