@@ -69,12 +69,17 @@ def from_pretrained(name: str | os.PathLike[str] = "default", device: str | torc
     Args:
         name: ``"default"``, another bundled name, a folder, or ``"organisation/name"`` on the Hugging Face hub
             (``"organisation/name@revision"`` for a certain state of it). ``HF_HUB_OFFLINE=1`` is respected.
+            Or an ONNX file that `slotaudio.export` wrote.
         device: where to put it.
 
     Raises:
         PretrainedError: not found, of another format, damaged, of another shape, or of a plug-in that is
             missing (names the package to install).
     """
+    if Path(name).suffix == ".onnx":
+        from slotaudio.exporting import ExportedModel
+
+        return ExportedModel(name)
     folder = locate(name)
     config = read_config(folder)
     check_packages(folder, config)

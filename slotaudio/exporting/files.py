@@ -155,7 +155,7 @@ def _check_target(target: Path, force: bool) -> None:
             f'ONNX needs {", ".join(missing)}: pip install "slotaudio[export]", or export to *.pt2', page=_EXPLAINED
         )
     if target.exists() and not force:
-        raise UserError(f"{target} exists; choose another name, or replace it with --force (force=True)")
+        raise UserError(f"{target} exists already; --force (force=True) replaces it")
     if not target.parent.is_dir():
         raise UserError(f"cannot write {target}: there is no folder {target.parent}")
 

@@ -3,8 +3,9 @@
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Self
 
 import torch
 from einops import rearrange
@@ -92,7 +93,9 @@ def load(path: Path) -> Runtime:
 class ExportedModel(SlotModel):
     """A model whose core runs elsewhere, for all that a `slotaudio.Separator` does with a model.
 
-    ``Separator(ExportedModel("model.onnx"))`` separates as the model does that it was made from.
+    ``Separator(ExportedModel("model.onnx"))`` separates as the model does that it was made from. It computes on the
+    CPU, wherever it is moved. Load ``.pt2`` files only from whom you trust: unlike ONNX and saved models, they are
+    read by PyTorch's own loader.
 
     Args:
         path: of a file that `slotaudio.export` wrote.
@@ -171,6 +174,10 @@ class ExportedModel(SlotModel):
             Slots(**by_recording, carried=slots if "carried" in self.outputs else None),
             Estimates(masks=masks, waves=found.get("waves")),
         )
+
+    def _apply(self, fn: Callable[..., Tensor], recurse: bool = True) -> Self:
+        """Stay as it is when it is moved or cast, as the program does."""
+        return self
 
     def _run(self, values: Tensor, initial: Tensor) -> dict[str, Tensor]:
         arguments = (values.contiguous(), initial.contiguous()) if self.free else (values.contiguous(),)

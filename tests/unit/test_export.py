@@ -42,7 +42,7 @@ except SystemExit as stop:
 export(carrying, "carrying.pt2")
 for model, path in ((any_length, "any_length.onnx"), (carrying, "carrying.pt2")):
     mixture = 0.1 * torch.randn(1, 20000)
-    loaded = ExportedModel(path)
+    loaded = SlotModel.from_pretrained(path) if path.endswith("onnx") else ExportedModel(path)
     wanted, found = Separator(model, long_window=0.5)(mixture), Separator(loaded, long_window=0.5)(mixture)
     tensors = loaded.runtime.description["tensors"]
     error = float((wanted.sources - found.sources).abs().max())
