@@ -5,7 +5,6 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Self
 
 import torch
 from einops import rearrange
@@ -175,7 +174,7 @@ class ExportedModel(SlotModel):
             Estimates(masks=masks, waves=found.get("waves")),
         )
 
-    def _apply(self, fn: Callable[..., Tensor], recurse: bool = True) -> Self:
+    def _apply(self, fn: Callable[..., Tensor], recurse: bool = True) -> "ExportedModel":
         """Stay as it is when it is moved or cast, as the program does."""
         return self
 
