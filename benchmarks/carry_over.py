@@ -1,0 +1,196 @@
+"""Can slots that are carried over keep voices apart? A carry-over trained to join windows with ideal masks.
+
+    python benchmarks/carry_over.py path/to/speech/train path/to/speech/dev
+
+What a trained separator loses, it loses to separation as well. Here the windows are separated (by ideal masks) and only
+their order is lost, so that nothing but identity is left to be learned: `carry_over` around a small `transformer`
+sees what each slot of a window holds, in random order, and says which is which by the slots that it carries from
+window to window. Trained on conversations with one assignment for each, measured on speakers it never heard as one
+more rule of joining.py. It decides window by window, at once. Prints Markdown.
+"""
+
+import argparse
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from einops import rearrange
+from jaxtyping import Bool, Float, Int
+from joining import Judged, Way, measure, row, systems
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from slotaudio import Spec, build
+from slotaudio.data.conversations import Conversations
+from slotaudio.separation.identity import mel_power
+from slotaudio.separation.joining import SlotWindow
+from slotaudio.types import Features
+
+RATE, WINDOW, FRAME = 16000, 8000, 512
+BANDS, DIM = 40, 128
+
+
+class Joining(nn.Module):
+    """Tokens of what the slots of a window hold, carried slots, and the order that they say."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.frames = nn.Sequential(nn.Linear(BANDS, 96), nn.ReLU(), nn.Linear(96, 96), nn.ReLU())
+        self.token = nn.Sequential(nn.Linear(2 * 96 + 2 * BANDS + 1, DIM), nn.ReLU(), nn.Linear(DIM, DIM))
+        inner = Spec("slot_attention", slot_dim=DIM, iterations=1, positions=False).to_dict()
+        carried = Spec("carry_over", bottleneck=inner, predictor="none")
+        self.bottleneck = build("bottleneck", carried, in_dim=DIM, slots=2)
+
+    def forward(
+        self, seen: "Seen", initial: Float[Tensor, "batch slots dim"] | None = None
+    ) -> tuple[Float[Tensor, "batch steps"], Float[Tensor, "batch slots dim"]]:
+        """Return how much the given order is favoured over the other one, and the slots to carry on."""
+        frames = self.frames(seen.mel)
+        weight = seen.heard[..., None].float()
+        count = weight.sum(dim=3)
+        mean = (weight * frames).sum(dim=3) / count.clamp_min(1.0)
+        spread = ((weight * (frames - mean[..., None, :]).square()).sum(dim=3) / count.clamp_min(1.0) + 1e-4).sqrt()
+        ends = [seen.mel[..., 0, :], seen.mel[..., -1, :]]
+        tokens = self.token(torch.cat([mean, spread, *ends, count / seen.mel.shape[3]], dim=-1))
+        start = self.bottleneck.initial_slots(len(tokens)) if initial is None else initial
+        slots = self.bottleneck(Features(tokens, tokens.new_zeros(tokens.shape[2], 1)), start)
+        fits = slots.attention.clamp_min(1e-9).log()  # softmax over slots: whose token is it?
+        return fits[..., 0, 0] + fits[..., 1, 1] - fits[..., 0, 1] - fits[..., 1, 0], slots.carried
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is looked at of windows: log mel energies, and where each slot is louder than the other."""
+
+    mel: Float[Tensor, "batch steps slots frames bands"]
+    heard: Bool[Tensor, "batch steps slots frames"]
+    loudest: Float[Tensor, "batch"]
+    """Of the last window: what others are compared with later."""
+
+
+def look(waves: Float[Tensor, "batch steps slots window"], loudest: Float[Tensor, "batch"] | None = None) -> Seen:
+    """Look at windows; levels are relative to the loudest frame so far."""
+    frames = torch.cat([waves.unfold(-1, FRAME, FRAME), waves[..., None, -FRAME:]], dim=3)  # both ends are among them
+    power = mel_power(rearrange(frames, "batch steps slots f t -> (batch steps slots) f 1 t"), RATE)
+    power = power.unflatten(0, waves.shape[:3])
+    energy = power.sum(dim=-1)
+    top = energy.sum(dim=2).amax(dim=2)
+    if loudest is not None:
+        top = torch.maximum(top, loudest[:, None])
+    top = top.cummax(dim=1).values.clamp_min(1e-10)
+    scale = rearrange(top, "batch steps -> batch steps 1 1 1")
+    mel = ((power * BANDS / scale + 1e-4).log() + 5) / 3
+    heard = (energy > 1e-3 * scale[..., 0]) & (2 * energy > energy.sum(dim=2, keepdim=True))
+    return Seen(mel, heard, top[:, -1])
+
+
+class ByCarriedSlots:
+    """Put the slots of each window in the order that the carried slots say."""
+
+    def __init__(self, model: Joining) -> None:
+        self.model = model
+        self._loudest: Tensor | None = None
+        self._carried: Tensor | None = None
+
+    @torch.no_grad()
+    def __call__(
+        self, shared: Float[Tensor, "batch slots channels overlap"] | None, window: SlotWindow
+    ) -> Int[Tensor, "batch slots"]:
+        seen = look(window.waves[:, None].mean(dim=3), self._loudest)
+        self._loudest = seen.loudest
+        favoured, self._carried = self.model(seen, self._carried)
+        order = torch.arange(2).expand(len(favoured), 2)
+        return torch.where(favoured[:, -1:] >= 0, order, order.flip(1))
+
+
+def dealt(sources: Float[Tensor, "batch sources time"], generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Cut clips into windows whose slots come in random order and leak a little; say the order and who is heard."""
+    windows = rearrange(
+        sources[..., : sources.shape[-1] // WINDOW * WINDOW],
+        "batch sources (steps window) -> batch steps sources window",
+        window=WINDOW,
+    )
+    energy = windows.square().mean(dim=3)
+    heard = energy > 1e-3 * energy.amax(dim=1, keepdim=True)
+    leak = 10 ** (-torch.empty(len(windows), 1, 1, 1).uniform_(15, 40, generator=generator) / 20)
+    waves = windows + leak * windows.flip(2)
+    swapped = torch.rand(windows.shape[:2], generator=generator) < 0.5
+    waves = torch.where(swapped[:, :, None, None], waves.flip(2), waves)
+    return waves, torch.where(swapped, -1.0, 1.0), heard.any(dim=2)
+
+
+def trained(options: argparse.Namespace) -> Joining:
+    """Train for so many minutes of processor time."""
+    torch.manual_seed(options.seed)
+    generator = torch.Generator().manual_seed(options.seed)
+    clips = Conversations(
+        options.train,
+        seconds=options.seconds,
+        size=10**6,
+        seed=options.seed,
+        overlap=(0.0, 0.5),
+        turn=(1.0, 6.0),
+        pauses=2.0,
+        pause=(2.0, 6.0),
+        groups=options.groups,
+        cache=True,
+    )
+    model, step, began = Joining(), 0, time.process_time()
+    optimizer = torch.optim.AdamW(model.parameters(), options.rate, weight_decay=0.01)
+    losses: list[float] = []
+    while (progress := (time.process_time() - began) / (60 * options.minutes)) < 1:
+        for group in optimizer.param_groups:
+            group["lr"] = options.rate * min(1.0, 20 * progress + 0.02) * 0.5 * (1 + math.cos(math.pi * progress))
+        batch = [clips[step * options.clips + n][1][:, 0] for n in range(options.clips)]
+        waves, order, heard = dealt(torch.stack(batch), generator)
+        favoured, _ = model(look(waves))
+        costs = torch.stack([nn.functional.softplus(-sign * order * favoured) * heard for sign in (1, -1)])
+        loss = (costs.sum(dim=2) / heard.sum(dim=1).clamp_min(1)).amin(dim=0).mean()  # one assignment for each clip
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        losses.append(loss.item())
+        step += 1
+        if step % 20 == 0:
+            print(f"step {step}, {progress:.0%}: loss {sum(losses) / len(losses):.3f}", flush=True)
+            losses = []
+    hours = step * options.clips * options.seconds / 3600
+    weights = sum(weight.numel() for weight in model.parameters())
+    print(f"\n{weights / 1e6:.2f} M weights, {step} steps of {options.clips} clips, {hours:.1f} h of conversations\n")
+    return model.eval()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("train", help="a folder with one folder per speaker")
+    parser.add_argument("dev", help="another one, of other speakers")
+    parser.add_argument("--minutes", type=float, default=6.0, help="processor time of the training")
+    parser.add_argument("--seconds", type=float, default=12.0, help="length of a training clip")
+    parser.add_argument("--clips", type=int, default=16, help="in a batch")
+    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--groups", type=lambda text: {text: 0.7}, help="corpus of 70 %% of the clips")
+    parser.add_argument("--mixtures", type=int, default=5, help="conversations to measure")
+    parser.add_argument("--talk", type=float, default=5.0, help="minutes of each")
+    parser.add_argument("--output", help="file for the weights (safetensors)")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    model = trained(options)
+    if options.output:
+        save_file(model.state_dict(), options.output)
+    talks = Conversations(options.dev, seconds=60 * options.talk, size=options.mixtures, seed=0, fixed=True)
+    ideal: Any = next(systems(argparse.Namespace(windows=[WINDOW / RATE], model=[])))[2]
+    ways = {"carried slots": Way(0.0, lambda: ByCarriedSlots(model), 0.0)}
+    judged = Judged()
+    for number in range(len(talks)):
+        for _, fine, windows in measure(talks.conversation(number), number, ways, ideal):
+            judged.fine.append(fine)
+            judged.windows.append(windows)
+    row(f"ideal, {WINDOW / RATE:g} s", "carried slots", judged, options.talk)
+
+
+if __name__ == "__main__":
+    main()
