@@ -66,9 +66,12 @@ def export(model: SlotModel, path: str | os.PathLike[str], force: bool = False) 
     target = Path(path)
     _check_target(target, force)
     core = Core(model)
-    arguments = core.arguments(_speech(core, 2, 2.0))
-    program = trace(core, arguments)
-    inputs, outputs = _axes(program, core)
+    for batch in (2, 1):  # of two, since one would be taken for a constant; of one where a component fixes it
+        arguments = core.arguments(_speech(core, batch, 2.0))
+        program = trace(core, arguments)
+        inputs, outputs = _axes(program, core)
+        if inputs["spectrum"][0] == "batch":
+            break
     about = describe(model) | {"tensors": {"inputs": inputs, "outputs": outputs}, "initial": core.start.tolist()}
     if model.window is None and "frames" not in inputs["spectrum"]:
         about["window"] = 2.0  # a component fixed the length that was traced
@@ -181,11 +184,11 @@ def _axes(program: torch.export.ExportedProgram, core: Core) -> tuple[dict[str, 
 
 def _cases(core: Core, axes: Axes) -> list[Float[Tensor, "batch channels time"]]:
     """Return waves of the size that was traced, and of others where the program takes them."""
-    sizes = [(2, 2.0)]
+    sizes = [(1, 2.0)]
     if axes[0] == "batch":
-        sizes.append((1, 2.0))
+        sizes.append((2, 2.0))
     if "frames" in axes:
-        sizes.append((2, 1.27))
+        sizes.append((sizes[-1][0], 1.27))
     return [_speech(core, *size) for size in sizes]
 
 

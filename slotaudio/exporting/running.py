@@ -59,8 +59,16 @@ class TorchRuntime:
         self.description = json.loads(extra[DESCRIPTION])
 
     def __call__(self, arguments: Sequence[Tensor]) -> Sequence[Tensor]:
-        """Return the outputs in order."""
-        return self._program(*arguments)
+        """Return the outputs in order.
+
+        Raises:
+            UserError: a length that the program was not traced for, such as one that a component treats by itself.
+        """
+        try:
+            return self._program(*arguments)
+        except AssertionError as error:  # of a guard that torch.export wrote into the program
+            shape = tuple(arguments[0].shape)
+            raise UserError(f"the exported program does not take a spectrum of the shape {shape}: {error}") from None
 
 
 Runtime = OnnxRuntime | TorchRuntime
@@ -95,6 +103,9 @@ class ExportedModel(SlotModel):
     ``Separator(ExportedModel("model.onnx"))`` separates as the model does that it was made from. It computes on the
     CPU, wherever it is moved. Load ``.pt2`` files only from whom you trust: unlike ONNX and saved models, they are
     read by PyTorch's own loader.
+
+    The program knows one window at a time. That is all there is, but for bottlenecks that look from window to window
+    without carrying slots (dual-path ones): they give what `Separator(..., windows_at_once=1)` gives.
 
     Args:
         path: of a file that `slotaudio.export` wrote.
@@ -131,6 +142,7 @@ class ExportedModel(SlotModel):
         self.runtime = runtime
         self.outputs = tuple(about["tensors"]["outputs"])
         self.free = "initial" in about["tensors"]["inputs"]
+        self.any_batch = about["tensors"]["inputs"]["spectrum"][0] == "batch"
         self.start = torch.tensor(about["initial"])
         digest = hashlib.sha256(file.read_bytes()).digest()
         self.register_buffer("digest", torch.tensor(list(digest), dtype=torch.uint8))  # what the model is known by
@@ -179,8 +191,10 @@ class ExportedModel(SlotModel):
         return self
 
     def _run(self, values: Tensor, initial: Tensor) -> dict[str, Tensor]:
-        arguments = (values.contiguous(), initial.contiguous()) if self.free else (values.contiguous(),)
-        return dict(zip(self.outputs, self.runtime(arguments), strict=True))
+        given = (values, initial) if self.free else (values,)
+        rows = [given] if self.any_batch else zip(*(tensor.split(1) for tensor in given), strict=True)
+        found = [self.runtime([tensor.contiguous() for tensor in row]) for row in rows]
+        return {name: torch.cat(parts) for name, parts in zip(self.outputs, zip(*found, strict=True), strict=True)}
 
 
 class _Inside:

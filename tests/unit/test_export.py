@@ -10,8 +10,9 @@ import torch
 
 from slotaudio import SlotaudioError, Spec, UserError, compose, export
 from slotaudio.errors import PretrainedError
-from slotaudio.exporting import ExportedModel, files
+from slotaudio.exporting import ExportedModel, files, running
 from slotaudio.exporting.core import Core
+from slotaudio.modelconfig import describe
 
 # in a process of its own: tracing cannot see through runtime type checks
 WORK = """
@@ -103,6 +104,30 @@ def small():
         bottleneck=Spec("transformer", slot_dim=8, layers=1, heads=1, qkv_dim=4, mlp_dim=8),
         decoder=Spec("spatial_broadcast", hidden=8, layers=1, patch=(8, 8), output="softplus"),
     )
+
+
+def test_a_program_of_batch_one_gets_one_window_at_a_time(small, tmp_path, monkeypatch):
+    core, sizes = Core(small), []
+
+    class Runtime:
+        description = describe(small) | {
+            "tensors": {"inputs": {"spectrum": [1, 1, 256, 64, 2]}, "outputs": dict.fromkeys(core.outputs)},
+            "initial": core.start.tolist(),
+        }
+
+        def __call__(self, arguments):
+            sizes.append(len(arguments[0]))
+            return core(*arguments)
+
+    monkeypatch.setattr(running, "load", lambda path: Runtime())
+    (tmp_path / "model.pt2").write_text("program")
+    loaded = ExportedModel(tmp_path / "model.pt2")
+    windows = 0.1 * torch.randn(2, 3, 1, 8000)
+    with torch.no_grad():
+        wanted, found = small(windows), loaded(windows)
+        torch.testing.assert_close(loaded.sources(found, 2), small.sources(wanted, 2))
+    torch.testing.assert_close(found.slots.vectors, wanted.slots.vectors)
+    assert sizes == [1] * 6
 
 
 @pytest.mark.parametrize(("error", "written"), [(1e-5, True), (1e-2, False), (float("nan"), False)])
