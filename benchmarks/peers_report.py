@@ -15,6 +15,7 @@ from typing import Any
 from contest import read
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 from page import fill
 from peers import CONTESTANTS
 
@@ -32,18 +33,17 @@ def main() -> None:
     parser.add_argument("--figures", type=Path, help="folder for the pictures")
     options = parser.parse_args()
     runs, speeds = (grouped(read(options.folder / name)) for name in ("runs.jsonl", "speed.jsonl"))
-    if not runs:
-        parser.error(f"{options.folder / 'runs.jsonl'} holds no finished runs of peers.py")
-    text = "\n\n".join([trainings(runs), separations(speeds, runs)])
+    if not runs and not speeds:
+        parser.error(f"{options.folder} holds no finished runs of peers.py or peers_speed.py")
+    text = "\n\n".join(([trainings(runs)] if runs else []) + ([separations(speeds)] if speeds else []))
     print(text)
     if options.page:
         fill(options.page, text)
     if options.figures:
-        for name, figure in {
-            "peers_training": curves(runs),
-            "peers_speed": trade(speeds, runs),
-            "peers_memory": memory(speeds),
-        }.items():
+        figures = {"peers_training": curves(runs)} if runs else {}
+        figures |= {"peers_memory": memory(speeds)} if speeds else {}
+        figures |= {"peers_speed": trade(speeds, runs)} if runs and speeds else {}
+        for name, figure in figures.items():
             print(save(figure, options.figures / f"{name}.png", force=True))
 
 
@@ -80,7 +80,7 @@ def spread(values: Sequence[float]) -> str:
     return mean if len(values) == 1 else f"{mean} ({min(values):.2f} to {max(values):.2f})"
 
 
-def separations(speeds: Runs, runs: Runs) -> str:
+def separations(speeds: Runs) -> str:
     """Return the table of separating; estimates have a tilde."""
     lengths = sorted({line["seconds"] for group in speeds.values() for line in group})
     names = [f"{seconds:g} s" if seconds < 120 else f"{seconds / 60:g} min" for seconds in lengths]
@@ -111,23 +111,24 @@ def panel(xlabel: str, ylabel: str, wide: float = 7.4) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def colour(name: str) -> str:
-    """Return the colour of a contestant, the same in all figures."""
-    return slot_colour(list(CONTESTANTS).index(name))
+def style(name: str) -> dict[str, Any]:
+    """Return colour and line of a contestant, the same in all figures; one with the lesson is dashed."""
+    plain = name.removesuffix("-lesson")
+    models = [other for other in CONTESTANTS if not other.endswith("-lesson")]
+    return {"color": slot_colour(models.index(plain)), "linestyle": "-" if plain == name else "--"}
 
 
 def curves(runs: Runs) -> Figure:
     """Draw SI-SDRi against training time: the mean of the seeds, each seed thin."""
     figure, axes = panel("processor minutes of training, one thread", "SI-SDRi on unseen speakers (dB)", 8.6)
     for name, group in runs.items():
-        minutes = [0.0, *(point[0] for point in group[0]["curve"])]
-        values = [[0.0, *(point[2] for point in run["curve"])] for run in group]
+        minutes = [point[0] for point in group[0]["curve"]]
+        values = [[point[2] for point in run["curve"]] for run in group]
         for each in values if len(values) > 1 else ():
-            axes.plot(minutes, each, color=colour(name), linewidth=0.8, alpha=0.4)
+            axes.plot(minutes, each, **style(name), linewidth=0.8, alpha=0.4)
         means = [statistics.mean(column) for column in zip(*values, strict=True)]
-        axes.plot(
-            minutes, means, color=colour(name), linewidth=2.2, marker="o", markersize=4, label=CONTESTANTS[name].title
-        )
+        title = CONTESTANTS[name].title
+        axes.plot(minutes, means, **style(name), linewidth=2.2, marker="o", markersize=4, label=title)
     axes.axhline(0, color="black", linewidth=0.6)
     figure.legend(loc="outside right upper", frameon=False, fontsize=8)
     return figure
@@ -141,7 +142,7 @@ def trade(speeds: Runs, runs: Runs) -> Figure:
             (line["factor"] for line in speeds[name] if line["seconds"] == 60 and not line["estimated"]), None
         )
         if factor is not None and name in runs:
-            axes.scatter(factor, last(runs[name]), color=colour(name), s=60, zorder=3)
+            axes.scatter(factor, last(runs[name]), color=style(name)["color"], s=60, zorder=3)
             axes.annotate(
                 CONTESTANTS[name].title,
                 (factor, last(runs[name])),
@@ -150,7 +151,10 @@ def trade(speeds: Runs, runs: Runs) -> Figure:
                 fontsize=8,
             )
     axes.set_xscale("log")
-    axes.margins(x=0.25, y=0.15)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.margins(x=0.4, y=0.2)
     return figure
 
 
@@ -160,11 +164,17 @@ def memory(speeds: Runs) -> Figure:
     for name, group in speeds.items():
         lines = sorted(group, key=lambda line: line["seconds"])
         x, y = ([line[key] for line in lines] for key in ("seconds", "peak"))
-        axes.plot(x, y, color=colour(name), linewidth=1.6, label=CONTESTANTS[name].title)
+        axes.plot(x, y, **style(name), linewidth=1.6, label=CONTESTANTS[name].title)
+        edge = style(name)["color"]
         for line in lines:
-            face = "white" if line["estimated"] else colour(name)
-            axes.scatter(line["seconds"], line["peak"], facecolor=face, edgecolor=colour(name), zorder=3)
+            face = "white" if line["estimated"] else edge
+            axes.scatter(line["seconds"], line["peak"], facecolor=face, edgecolor=edge, zorder=3)
     axes.set(xscale="log", yscale="log")
+    axes.set_xticks(sorted({line["seconds"] for group in speeds.values() for line in group}))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        axis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_minor_locator(NullLocator())
     figure.legend(loc="outside right upper", frameon=False, fontsize=8)
     return figure
 
