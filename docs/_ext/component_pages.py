@@ -94,8 +94,8 @@ def _embedders() -> str:
     ]
     return (
         "# Embedders\n\nWhat `slotaudio embed --features` and `slotaudio probe --features` know by name "
-        "({py:obj}`slotaudio.representation.Embedder`); {py:obj}`slotaudio.testing.EmbedderConformance` holds each of them "
-        "to it.\n\n" + table(("name", "what it is", "class"), rows)
+        "({py:obj}`slotaudio.representation.Embedder`); {py:obj}`slotaudio.testing.EmbedderConformance` holds each of "
+        "them to it.\n\n" + table(("name", "what it is", "class"), rows)
     )
 
 

@@ -11,7 +11,8 @@ PARTS = {"pairs": {"name": "folder"}, "talks": {"name": "conversations", "turn":
 
 def blend(parts=PARTS, **options):
     return Blend(
-        parts, **{"shares": {"pairs": 3.0, "talks": 1.0}, "size": 40, "path": "bundled:train", "seconds": 0.5, **options}
+        parts,
+        **{"shares": {"pairs": 3.0, "talks": 1.0}, "size": 40, "path": "bundled:train", "seconds": 0.5, **options},
     )
 
 
