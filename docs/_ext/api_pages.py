@@ -26,7 +26,7 @@ ROOMS = {
 }
 _PLACES = {
     "Models": [
-        *("compose", "spec", "recipe", "presets", "model", "pretrained", "exporting"),
+        *("compose", "spec", "recipe", "presets", "model", "pretrained", "averaging", "exporting"),
         *("modelconfig", "modelcard", "types", "errors", "schema", "toml"),
     ],
     "Components": [
