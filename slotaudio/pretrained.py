@@ -53,7 +53,10 @@ def save_pretrained(
     try:
         target.mkdir(parents=True, exist_ok=True)
         partial = target / f"{WEIGHTS}.partial"
+        partial.touch()
+        mode = partial.stat().st_mode
         save_file(weights, partial, metadata={"format": "pt"})
+        partial.chmod(mode)  # safetensors keeps it to its owner; a model is for whoever may read the folder
         config["sha256"] = _sha256(partial)
         os.replace(partial, target / WEIGHTS)
         _replace(target / CARD, render(card, config, sum(tensor.numel() for tensor in weights.values())))

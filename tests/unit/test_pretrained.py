@@ -35,6 +35,11 @@ def saved(tmp_path: Path) -> Path:
     return save_pretrained(tiny(), tmp_path / "model", {"title": "Tiny", "Training data": "none", "license": "cc0-1.0"})
 
 
+def test_who_may_read_the_description_may_read_the_weights(saved):
+    modes = {path.name: path.stat().st_mode for path in saved.iterdir()}
+    assert modes["model.safetensors"] == modes["config.json"]
+
+
 def edit(folder: Path, **changes: object) -> Path:
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, **changes}))
