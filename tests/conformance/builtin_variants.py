@@ -101,7 +101,25 @@ VARIANTS = {
     ("objective", "mixit"): {"": {"mean_over_items": False, "perfect": None}},
     ("objective", "remix"): {"": {"mean_over_items": False, "perfect": None}},
     ("dataset", "synthetic"): {"": {"options": {"seconds": 0.5, "size": 4}}},
-    ("dataset", "folder"): {"": {"options": {"seconds": 0.5, "size": 4}, "prepare": one_folder_per_speaker}},
+    ("dataset", "folder"): {
+        "": {"options": {"seconds": 0.5, "size": 4}, "prepare": one_folder_per_speaker},
+        "around": {
+            "options": {"seconds": 0.5, "size": 4, "noise": "synthetic", "snr": (0.0, 9.0), "rooms": "synthetic"},
+            "prepare": one_folder_per_speaker,
+            "beside": 1.0,  # the noise
+        },
+    },
+    ("dataset", "blend"): {
+        "": {
+            "options": {
+                "seconds": 3.0,
+                "size": 4,
+                "shares": {"pairs": 1.0, "talks": 1.0},
+                "parts": {"pairs": {"name": "folder"}, "talks": {"name": "conversations"}},
+            },
+            "prepare": one_folder_per_speaker,
+        }
+    },
     ("dataset", "librimix"): {
         "": {"options": {"seconds": 0.5, "size": 4}, "prepare": one_folder_per_speaker},
         "listed": {"options": {"seconds": 0.5}, "prepare": librispeech_and_a_list, "beside": 2 / 32768},
