@@ -148,7 +148,7 @@ def evaluate(
         )
         if list_ is not None and not hasattr(dataset, "plan"):
             raise UserError(f"--list is for folders of speakers; data set {data!r} does not read lists")
-        labels = [*BY, *_many(by)]
+        labels = [*BY, *_known_labels(by)]
         metrics = (*found.METRICS, *(["bss_sdr"] if bss_eval else []))
         total = min(len(dataset), mixtures or len(dataset))
     results: list[Result] = []
@@ -168,6 +168,15 @@ def evaluate(
 
 def _many(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _known_labels(by: str) -> list[str]:
+    from slotaudio.evaluation.labels import LABELS
+
+    for label in _many(by):
+        if label not in LABELS:
+            raise UserError(f"--by {label!r} is not known of mixtures; choose from {', '.join(LABELS)}")
+    return _many(by)
 
 
 def _number(text: str) -> float:

@@ -8,6 +8,12 @@ from torch import Tensor
 
 from slotaudio.data.mixing import active_level, overlap
 
+LABELS = (
+    *("pair", "genders", "level", "overlap", "active", "seconds"),
+    *("speakers", "mixture", "level_difference", "overlap_share"),
+)
+"""All that `mixture_labels` tells."""
+
 RANGES = ("level", "overlap")
 """Labels that are ranges of numbers, such as ``3 to 6 dB``."""
 

@@ -111,6 +111,10 @@ def test_saved_models_beside_oracle_and_autoencoder(tmp_path, capsys):
         (("oracle", "bundled", "--mixtures", "0"), "give 1 or more"),
         (("oracle", "bundled", "--oracle", "hard"), "mask 'hard' is not known; choose one of ibm, irm, wiener"),
         (("oracle", "bundled", *QUICK, "--joining", "by ear"), "joining 'by ear' is not known"),
+        (
+            ("oracle", "bundled", *QUICK, "--by", "loudness"),
+            "--by 'loudness' is not known of mixtures; choose from pair",
+        ),
         (("oracle", "bundled", "--windows", "half"), "--windows 'half' is no number of seconds"),
         (("oracle", "bundled", "--sources", "9"), "mixtures of 9 speakers need as many; there are 6"),
         (("oracle", "bundled", "--list", "missing.csv"), "cannot read the list missing.csv"),

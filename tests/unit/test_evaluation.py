@@ -14,7 +14,7 @@ from slotaudio.data.folder import FolderMixtures
 from slotaudio.data.synthetic import SyntheticMixtures
 from slotaudio.errors import DataError, UserError
 from slotaudio.evaluation.data import evaluation_data, items
-from slotaudio.evaluation.labels import mixture_labels
+from slotaudio.evaluation.labels import LABELS, mixture_labels
 from slotaudio.evaluation.results import Mean, Result, evaluate, summarise, write_results, write_summary
 from slotaudio.evaluation.rows import informed_rows, model_rows
 from slotaudio.evaluation.table import BY
@@ -117,6 +117,7 @@ def test_labels_tell_pairs_apart(speech):
     assert labels["mixture"] == metadata["id"]
     assert labels["pair"] == ("same" if len(set(metadata["genders"])) == 1 else "different")
     assert labels["active"] == len(sources)
+    assert set(LABELS) <= set(labels)
     assert 0 <= labels["level_difference"] < 9
     least, most = (float(number) for number in labels["level"].removesuffix(" dB").split(" to "))
     assert least <= labels["level_difference"] <= most == least + 3
