@@ -5,8 +5,9 @@
 What a trained separator loses, it loses to separation as well. Here the windows are separated (by ideal masks) and only
 their order is lost, so that nothing but identity is left to be learned: `carry_over` around `slot_attention` sees what
 each slot of a window holds, in random order, and the slots that it carries attend to what is theirs. Trained on
-conversations with one assignment for each, measured on speakers it never heard as one more rule of joining.py. It
-decides window by window, at once. Prints Markdown.
+conversations with one assignment for each, and beside it to name the training speaker of each window, without which
+voices are found late; measured on speakers it never heard as one more rule of joining.py. It decides window by
+window, at once. Prints Markdown.
 """
 
 import argparse
@@ -29,7 +30,9 @@ from slotaudio.separation.joining import SlotWindow
 from slotaudio.types import Features
 
 RATE, WINDOW, FRAME = 16000, 8000, 512
-BANDS, DIM = 40, 128
+BANDS, WIDTH, DIM = 40, 128, 192
+CLEAR = 6
+"""Frames in which a slot has to be heard for its speaker to be asked for."""
 
 
 class Joining(nn.Module):
@@ -37,23 +40,29 @@ class Joining(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.frames = nn.Sequential(nn.Linear(BANDS, 96), nn.ReLU(), nn.Linear(96, 96), nn.ReLU())
-        self.token = nn.Sequential(nn.Linear(2 * 96 + 2 * BANDS + 1, DIM), nn.ReLU(), nn.Linear(DIM, DIM))
+        self.frames = nn.Sequential(
+            nn.Conv1d(BANDS, WIDTH, 3, padding=1), nn.ReLU(), nn.Conv1d(WIDTH, WIDTH, 3, padding=1), nn.ReLU()
+        )
+        self.token = nn.Sequential(nn.Linear(4 * WIDTH + 2 * BANDS + 1, 2 * DIM), nn.ReLU(), nn.Linear(2 * DIM, DIM))
         inner = Spec("slot_attention", slot_dim=DIM, iterations=1, temperature=1.0, positions=False).to_dict()
         carried = Spec("carry_over", bottleneck=inner, predictor="none")
         self.bottleneck = build("bottleneck", carried, in_dim=DIM, slots=2)
 
-    def forward(
-        self, seen: "Seen", initial: Float[Tensor, "batch slots dim"] | None = None
-    ) -> tuple[Float[Tensor, "batch steps"], Float[Tensor, "batch slots dim"]]:
-        """Return how much the given order is favoured over the other one, and the slots to carry on."""
-        frames = self.frames(seen.mel)
+    def tokens(self, seen: "Seen") -> Float[Tensor, "batch steps slots dim"]:
+        """Return what each slot of each window sounds like, on the whole and at its ends."""
+        flat = rearrange(seen.mel, "batch steps slots frames bands -> (batch steps slots) bands frames")
+        frames = rearrange(self.frames(flat), "rows width frames -> rows frames width").unflatten(0, seen.mel.shape[:3])
         weight = seen.heard[..., None].float()
         count = weight.sum(dim=3)
         mean = (weight * frames).sum(dim=3) / count.clamp_min(1.0)
         spread = ((weight * (frames - mean[..., None, :]).square()).sum(dim=3) / count.clamp_min(1.0) + 1e-4).sqrt()
-        ends = [seen.mel[..., 0, :], seen.mel[..., -1, :]]
-        tokens = self.token(torch.cat([mean, spread, *ends, count / seen.mel.shape[3]], dim=-1))
+        ends = [of[..., place, :] for of in (frames, seen.mel) for place in (0, -1)]
+        return self.token(torch.cat([mean, spread, *ends, count / seen.mel.shape[3]], dim=-1))
+
+    def forward(
+        self, tokens: Float[Tensor, "batch steps slots dim"], initial: Float[Tensor, "batch slots dim"] | None = None
+    ) -> tuple[Float[Tensor, "batch steps"], Float[Tensor, "batch slots dim"]]:
+        """Return how much the given order is favoured over the other one, and the slots to carry on."""
         start = self.bottleneck.initial_slots(len(tokens)) if initial is None else initial
         slots = self.bottleneck(Features(tokens, tokens.new_zeros(tokens.shape[2], 1)), start)
         fits = slots.attention.clamp_min(1e-9).log()  # softmax over slots: whose token is it?
@@ -100,7 +109,7 @@ class ByCarriedSlots:
     ) -> Int[Tensor, "batch slots"]:
         seen = look(window.waves[:, None].mean(dim=3), self._loudest)
         self._loudest = seen.loudest
-        favoured, self._carried = self.model(seen, self._carried)
+        favoured, self._carried = self.model(self.model.tokens(seen), self._carried)
         order = torch.arange(2).expand(len(favoured), 2)
         return torch.where(favoured[:, -1:] >= 0, order, order.flip(1))
 
@@ -137,25 +146,34 @@ def trained(options: argparse.Namespace) -> Joining:
         groups=options.groups,
         cache=True,
     )
-    model, step, began = Joining(), 0, time.process_time()
-    optimizer = torch.optim.AdamW(model.parameters(), options.rate, weight_decay=0.01)
-    losses: list[float] = []
+    numbers = {speaker: number for number, speaker in enumerate(clips.folder.speakers)}
+    model, naming = Joining(), nn.Sequential(nn.LayerNorm(DIM), nn.Linear(DIM, len(numbers)))
+    optimizer = torch.optim.AdamW([*model.parameters(), *naming.parameters()], options.rate, weight_decay=0.01)
+    step, began = 0, time.process_time()
+    losses: list[tuple[float, float]] = []
     while (progress := (time.process_time() - began) / (60 * options.minutes)) < 1:
         for group in optimizer.param_groups:
             group["lr"] = options.rate * min(1.0, 20 * progress + 0.02) * 0.5 * (1 + math.cos(math.pi * progress))
-        batch = [clips[step * options.clips + n][1][:, 0] for n in range(options.clips)]
-        waves, order, heard = dealt(torch.stack(batch), generator)
-        favoured, _ = model(look(waves))
+        items = [clips[step * options.clips + n] for n in range(options.clips)]
+        waves, order, heard = dealt(torch.stack([sources[:, 0] for _, sources, _ in items]), generator)
+        seen = look(waves)
+        tokens = model.tokens(seen)
+        favoured, _ = model(tokens)
         costs = torch.stack([nn.functional.softplus(-sign * order * favoured) * heard for sign in (1, -1)])
         loss = (costs.sum(dim=2) / heard.sum(dim=1).clamp_min(1)).amin(dim=0).mean()  # one assignment for each clip
+        who = torch.tensor([[numbers[speaker] for speaker in known["speakers"]] for _, _, known in items])[:, None]
+        dealt_to = torch.where(order[..., None] < 0, who.flip(2), who)
+        clear = seen.heard.sum(dim=3) >= CLEAR
+        named = nn.functional.cross_entropy(naming(tokens[clear]), dealt_to[clear])
         optimizer.zero_grad()
-        loss.backward()
+        (loss + options.naming * named).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        losses.append(loss.item())
+        losses.append((loss.item(), named.item()))
         step += 1
-        if step % 20 == 0:
-            print(f"step {step}, {progress:.0%}: loss {sum(losses) / len(losses):.3f}", flush=True)
+        if step % 50 == 0:
+            means = torch.tensor(losses).mean(dim=0).tolist()
+            print(f"step {step}, {progress:.0%}: order {means[0]:.3f}, speaker {means[1]:.2f}", flush=True)
             losses = []
     hours = step * options.clips * options.seconds / 3600
     weights = sum(weight.numel() for weight in model.parameters())
@@ -167,10 +185,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("train", help="a folder with one folder per speaker")
     parser.add_argument("dev", help="another one, of other speakers")
-    parser.add_argument("--minutes", type=float, default=4.0, help="processor time of the training")
-    parser.add_argument("--seconds", type=float, default=12.0, help="length of a training clip")
-    parser.add_argument("--clips", type=int, default=16, help="in a batch")
-    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--minutes", type=float, default=20.0, help="processor time of the training")
+    parser.add_argument("--seconds", type=float, default=24.0, help="length of a training clip")
+    parser.add_argument("--clips", type=int, default=10, help="in a batch")
+    parser.add_argument("--rate", type=float, default=1.5e-3)
+    parser.add_argument("--naming", type=float, default=0.2, help="weight of the cross-entropy of training speakers")
     parser.add_argument("--groups", type=lambda text: {text: 0.7}, help="corpus of 70 %% of the clips")
     parser.add_argument("--mixtures", type=int, default=5, help="conversations to measure")
     parser.add_argument("--talk", type=float, default=5.0, help="minutes of each")

@@ -60,7 +60,8 @@ class ObjectiveConformance(ComponentConformance):
     def batch(self, seed: int, items: int = 2) -> Batch:
         """Return random sources and their mixture."""
         sources = wave(seed, items, self.sources, 1, self.samples) / self.sources
-        return Batch(sources.sum(1), sources, tuple({"id": f"{seed}-{item}"} for item in range(items)))
+        names = tuple(f"speaker-{source}" for source in range(self.sources))
+        return Batch(sources.sum(1), sources, tuple({"id": f"{seed}-{n}", "speakers": names} for n in range(items)))
 
     def composed(self) -> Any:
         """Return a fresh copy of the model, in evaluation mode."""
@@ -129,7 +130,8 @@ class ObjectiveConformance(ComponentConformance):
 
             def check(seed: int) -> None:
                 batch = self.batch(seed)
-                turned = Batch(batch.mixture, batch.sources.flip(1), batch.metadata)
+                metadata = tuple({**known, "speakers": known["speakers"][::-1]} for known in batch.metadata)
+                turned = Batch(batch.mixture, batch.sources.flip(1), metadata)
                 with torch.no_grad():
                     one, other = (self._loss(objective, model, each) for each in (batch, turned))
                 same = abs(one - other) <= 1e-4 * max(1, abs(one))

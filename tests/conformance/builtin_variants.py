@@ -99,6 +99,7 @@ VARIANTS = {
     ("matcher", "fixed"): {"": {"optimal": False, "labelled": True}},
     ("objective", "autoencoder"): {"": {"perfect": "mixture"}},
     ("objective", "mixit"): {"": {"mean_over_items": False, "perfect": None}},
+    ("objective", "speaker_labels"): {"": {"perfect": None}},  # what it adds looks at slots
     ("objective", "remix"): {"": {"mean_over_items": False, "perfect": None}},
     ("dataset", "synthetic"): {"": {"options": {"seconds": 0.5, "size": 4}}},
     ("dataset", "folder"): {

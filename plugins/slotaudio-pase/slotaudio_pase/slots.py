@@ -5,13 +5,13 @@ from typing import Any, Literal
 
 import torch
 from einops import rearrange, reduce
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from slotaudio import Spec, UserError, build
-from slotaudio.objectives.costs import WAVE_COSTS, audible
+from slotaudio.objectives.matched import Overheard, matched_slots
 from slotaudio.objectives.views import cut
-from slotaudio.types import Batch, Prediction
+from slotaudio.types import Batch
 from slotaudio_pase.heads import regression
 from slotaudio_pase.workers import Discriminator, Regression, Verdict
 
@@ -83,7 +83,7 @@ class SlotWorkers(nn.Module):
             UserError: the other objective looks at no slots of this batch, or ``lim`` or ``gim`` are asked for and
                 clips have one step only.
         """
-        overheard = _Overheard(model)
+        overheard = Overheard(model)
         losses = dict(self.objective(overheard, batch))
         prediction = overheard.prediction
         if prediction is None or len(prediction.slots.vectors) != len(batch.mixture):
@@ -92,7 +92,7 @@ class SlotWorkers(nn.Module):
                 "the mixtures; choose another one, such as 'supervised'"
             )
         sources = cut(batch.sources, model.window_samples)
-        vectors, heard = self._matched(model, prediction, sources, cut(batch.mixture[:, None], model.window_samples))
+        vectors, heard = matched_slots(model, prediction, batch)
         found: dict[str, Tensor] = {}
         accuracies: dict[str, Tensor] = {}
         waves = reduce(sources, "batch windows sources channels time -> batch sources windows time", "mean")
@@ -103,28 +103,6 @@ class SlotWorkers(nn.Module):
                 found[worker] = _described(head, vectors, heard, waves.flatten(2))
         loss = losses["loss"] + self.weight * torch.stack(list(found.values())).sum()
         return {**losses, **found, **accuracies, "loss": loss, "separation": losses["loss"]}
-
-    def _matched(
-        self,
-        model: Any,
-        prediction: Prediction,
-        sources: Float[Tensor, "batch windows sources channels time"],
-        mixture: Float[Tensor, "batch windows 1 channels time"],
-    ) -> tuple[Vectors, Heard]:
-        """Return the slot of every source, and whether the source can be heard meanwhile."""
-        slots = prediction.slots.vectors
-        with torch.no_grad(), torch.autocast(slots.device.type, enabled=False):
-            estimates = model.sources(prediction, len(sources)).to(sources)
-            cost = WAVE_COSTS["snr"](estimates.flatten(0, 1), sources.flatten(0, 1), mixture.flatten(0, 1)[:, 0])
-            chosen: Int[Tensor, "rows sources"] = model.matcher(cost)
-            power = reduce(sources**2, "batch windows sources channels time -> batch sources windows time", "mean")
-            level = nn.functional.adaptive_avg_pool1d(power.flatten(2), slots.shape[1])
-            heard = audible(level, rearrange(mixture, "batch windows 1 channels time -> batch channels (windows time)"))
-        parts = slots.shape[1] // sources.shape[1]
-        steps = rearrange(chosen, "(batch windows) sources -> batch windows sources", batch=len(sources))
-        index = steps.repeat_interleave(parts, dim=1)[..., None].expand(-1, -1, -1, slots.shape[-1])
-        vectors = rearrange(slots.gather(2, index), "batch steps sources dim -> batch sources steps dim")
-        return vectors.to(torch.promote_types(vectors.dtype, torch.float32)), heard
 
     def _told_apart(self, worker: str, head: nn.Module, vectors: Vectors, heard: Heard) -> Verdict:
         """Return the verdict on pairs of slots of one source and of two."""
@@ -169,18 +147,3 @@ def _mean(
     count = heard.sum(2, keepdim=True)
     total = (vectors * heard[..., None]).sum(2, keepdim=True)
     return total / count.clamp_min(1)[..., None], count > 0
-
-
-class _Overheard:
-    """A model to everybody who uses it; keeps what it predicted last."""
-
-    def __init__(self, model: Any) -> None:
-        self._model = model
-        self.prediction: Prediction | None = None
-
-    def __call__(self, *arguments: Any, **options: Any) -> Prediction:
-        self.prediction = self._model(*arguments, **options)
-        return self.prediction
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._model, name)
