@@ -50,7 +50,7 @@ class SpeakerLabels(nn.Module):
         if weight < 0 or classes < 2:
             raise UserError(f"speaker_labels: weight = {weight} and classes = {classes}; give 0 or more, and 2 or more")
         self.objective = build("objective", objective, sample_rate=sample_rate, slot_dim=slot_dim)
-        self.weight = weight
+        self.weight, self.classes = weight, classes
         self.classifier = nn.Sequential(nn.LayerNorm(slot_dim), nn.Linear(slot_dim, classes))
 
     def forward(self, model: Any, batch: Batch) -> dict[str, Tensor]:
@@ -88,7 +88,7 @@ class SpeakerLabels(nn.Module):
         for item, known in enumerate(batch.metadata):
             for source, name in enumerate(known.get("speakers", ())[: classes.shape[1]]):
                 if name:
-                    classes[item, source] = zlib.crc32(str(name).encode()) % self.classifier[1].out_features
+                    classes[item, source] = zlib.crc32(str(name).encode()) % self.classes
         if not any("speakers" in known for known in batch.metadata):
             raise UserError(
                 'speaker_labels: the data set does not say who speaks; its items need metadata["speakers"], one name '
