@@ -45,9 +45,8 @@ def matched_slots(
     slots = prediction.slots.vectors
     with torch.no_grad(), torch.autocast(slots.device.type, enabled=False):
         estimates = model.sources(prediction, len(sources)).to(sources)
-        cost = WAVE_COSTS["snr"](
-            *(lay_out(part, whole) for part in (estimates, sources)), lay_out(mixture, whole)[:, 0]
-        )
+        waves, truth, mixed = (lay_out(part, whole) for part in (estimates, sources, mixture))
+        cost = WAVE_COSTS["snr"](waves, truth, mixed[:, 0])
         chosen: Int[Tensor, "rows sources"] = model.matcher(cost)
         power = reduce(sources**2, "batch windows sources channels time -> batch sources windows time", "mean")
         level = nn.functional.adaptive_avg_pool1d(power.flatten(2), slots.shape[1])
