@@ -14,13 +14,12 @@ import argparse
 import math
 import time
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from joining import Judged, Way, measure, row, systems
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from slotaudio import Spec, build
@@ -96,7 +95,7 @@ def look(waves: Float[Tensor, "batch steps slots window"], loudest: Float[Tensor
 
 
 class ByCarriedSlots:
-    """Put the slots of each window in the order that the carried slots say."""
+    """Put the slots of each window in the order that the carried slots say; long windows are heard in pieces."""
 
     def __init__(self, model: Joining) -> None:
         self.model = model
@@ -107,11 +106,13 @@ class ByCarriedSlots:
     def __call__(
         self, shared: Float[Tensor, "batch slots channels overlap"] | None, window: SlotWindow
     ) -> Int[Tensor, "batch slots"]:
-        seen = look(window.waves[:, None].mean(dim=3), self._loudest)
+        waves = window.waves.mean(dim=2)
+        pieces = rearrange(waves[..., : waves.shape[-1] // WINDOW * WINDOW], "b slots (n t) -> b n slots t", t=WINDOW)
+        seen = look(pieces, self._loudest)
         self._loudest = seen.loudest
         favoured, self._carried = self.model(self.model.tokens(seen), self._carried)
         order = torch.arange(2).expand(len(favoured), 2)
-        return torch.where(favoured[:, -1:] >= 0, order, order.flip(1))
+        return torch.where(favoured.sum(dim=1, keepdim=True) >= 0, order, order.flip(1))
 
 
 def dealt(sources: Float[Tensor, "batch sources time"], generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
@@ -194,21 +195,29 @@ def main() -> None:
     parser.add_argument("--mixtures", type=int, default=5, help="conversations to measure")
     parser.add_argument("--talk", type=float, default=5.0, help="minutes of each")
     parser.add_argument("--output", help="file for the weights (safetensors)")
+    parser.add_argument("--weights", help="such a file: measure these and train nothing")
+    parser.add_argument("--model", action="append", default=[], help="also join the windows of trained models")
+    parser.add_argument("--model-window", type=float, default=2.0, help="seconds, for models of any length")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    model = trained(options)
+    if options.weights:
+        model = Joining().eval()
+        model.load_state_dict(load_file(options.weights))
+    else:
+        model = trained(options)
     if options.output:
         save_file(model.state_dict(), options.output)
     talks = Conversations(options.dev, seconds=60 * options.talk, size=options.mixtures, seed=0, fixed=True)
-    ideal: Any = next(systems(argparse.Namespace(windows=[WINDOW / RATE], model=[])))[2]
     ways = {"carried slots": Way(0.0, lambda: ByCarriedSlots(model), 0.0)}
-    judged = Judged()
-    for number in range(len(talks)):
-        for _, fine, windows in measure(talks.conversation(number), number, ways, ideal):
-            judged.fine.append(fine)
-            judged.windows.append(windows)
-    row(f"ideal, {WINDOW / RATE:g} s", "carried slots", judged, options.talk)
+    options.windows = [WINDOW / RATE]
+    for label, _, make in systems(options):
+        judged = Judged()
+        for number in range(len(talks)):
+            for _, fine, windows in measure(talks.conversation(number), number, ways, make):
+                judged.fine.append(fine)
+                judged.windows.append(windows)
+        row(label, "carried slots", judged, options.talk)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,9 @@
     python benchmarks/counting.py path/to/speech/dev --model band-split
     python benchmarks/counting.py path/to/speech/dev --model runs/counting/model --mixtures 20 --seconds 4
 
-Prints a confusion matrix in Markdown: a row for each number that speaks, a column for each that was found.
+Prints a confusion matrix in Markdown: a row for each number that speaks, a column for each that was found, and what
+the outputs are worth to somebody who says the number (`--sources N`): the N likeliest, in their best order, against the
+mixture, or of a single voice the SI-SDR itself.
 """
 
 import argparse
@@ -14,6 +16,9 @@ import torch
 
 from slotaudio import Separator
 from slotaudio.data.folder import FolderMixtures
+from slotaudio.evaluation.results import Mean
+from slotaudio.metrics import score
+from slotaudio.separation.presence import PRESENT
 
 
 def main() -> None:
@@ -27,22 +32,22 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     for name in options.model:
-        found = {number: counts(name, number, options) for number in options.speakers}
-        most = max(max(each) for each in found.values())
+        found = {number: listen(name, number, options) for number in options.speakers}
+        most = max(max(counts) for counts, _ in found.values())
         columns = range(1, max(most, *options.speakers) + 1)
         heads = " | ".join(f"found {column}" for column in columns)
         print(f"\n`{name}`, {options.mixtures} mixtures of {options.seconds:g} s of each number, seed {options.seed}\n")
-        print(f"| who speaks | {heads} | right |\n|{'---|' * (len(columns) + 2)}")
-        for number, each in found.items():
-            cells = " | ".join(str(each[column]) for column in columns)
-            print(f"| {number} | {cells} | {each[number] / options.mixtures:.0%} |")
-        right = sum(each[number] for number, each in found.items()) / (options.mixtures * len(found))
+        print(f"| who speaks | {heads} | right | dB, number told |\n|{'---|' * (len(columns) + 3)}")
+        for number, (counts, quality) in found.items():
+            cells = " | ".join(str(counts[column]) for column in columns)
+            print(f"| {number} | {cells} | {counts[number] / options.mixtures:.0%} | {quality} |")
+        right = sum(counts[number] for number, (counts, _) in found.items()) / (options.mixtures * len(found))
         print(f"\nRight: {right:.1%} of all", flush=True)
 
 
-def counts(name: str, number: int, options: argparse.Namespace) -> Counter[int]:
-    """Return how often each number of sources was found in mixtures of so many voices."""
-    separator = Separator.from_pretrained(name, sources="unknown")
+def listen(name: str, number: int, options: argparse.Namespace) -> tuple[Counter[int], Mean]:
+    """Return how often each number of sources was found in mixtures of so many voices, and the decibels."""
+    separator = Separator.from_pretrained(name)
     mixtures = FolderMixtures(
         options.data,
         options.seconds,
@@ -53,7 +58,17 @@ def counts(name: str, number: int, options: argparse.Namespace) -> Counter[int]:
         fixed=True,
         resample=True,
     )
-    return Counter(len(separator(mixtures[index][0]).slots) for index in range(options.mixtures))
+    counts: Counter[int] = Counter()
+    decibels = []
+    for index in range(options.mixtures):
+        mixture, sources, _ = mixtures[index]
+        separated = separator(mixture)
+        counts[max(1, int((separated.presence > PRESENT).sum()))] += 1
+        if number <= separator.model.slots:
+            likeliest = separated.presence.argsort(descending=True, stable=True)[:number]
+            scored = score(separated.sources[likeliest][None], sources[None], mixture[None], metrics=("si_sdr",))
+            decibels.append(float(scored.mean("si_sdr" if number == 1 else "si_sdr_i").mean()))
+    return counts, Mean.of(decibels)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,9 @@ from slotaudio.modelconfig import CONFIG, check_packages, describe, read_config,
 DEFAULT_MODEL = "band-split"
 """The bundled model behind the name ``"default"``."""
 
+COUNTING_MODEL = "band-split-three"
+"""The bundled model behind it where the number of sources is open, or not two."""
+
 WEIGHTS = "model.safetensors"
 _BUNDLED = Path(str(files("slotaudio"))) / "assets" / "models"
 

@@ -42,7 +42,8 @@ class ByContinuity:
         sample_rate: in hertz.
         sameness: nats for shared samples that differ by all the energy of both slots.
         steadiness: nats for the mean difference of a seam's bands, which is the root of that in log energy.
-        lapses: share of transitions at which a slot does not go on, of overlapping windows and at a seam.
+        lapses: share of transitions at which a slot does not go on, of overlapping windows and at a seam. The default
+            is for slots that are one voice throughout their window.
         trust: of the evidence of voices; what is said in one window is of one piece.
     """
 

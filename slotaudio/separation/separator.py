@@ -119,9 +119,18 @@ class Separator:
 
     @classmethod
     def from_pretrained(cls, name: str | os.PathLike[str] = "default", **options: Any) -> "Separator":
-        """Load a model (see `slotaudio.pretrained.from_pretrained`) and make a separator of it."""
-        from slotaudio.pretrained import from_pretrained
+        """Load a model (see `slotaudio.pretrained.from_pretrained`) and make a separator of it.
 
+        Args:
+            name: of the model. ``"default"`` is the one for two voices, unless `sources` says something else: then
+                it is the one that counts up to three.
+            options: see `Separator`.
+        """
+        from slotaudio.pretrained import COUNTING_MODEL, from_pretrained
+
+        sources = options.get("sources")
+        if name == "default" and sources is not None and source_range(sources, slots=3) != (2, 2):
+            name = COUNTING_MODEL
         return cls(from_pretrained(name), **options)
 
     @property
@@ -289,7 +298,9 @@ class Separator:
 
     def _blind(self) -> ByContinuity:
         memory = VoiceMemory(self.sample_rate, fresh=self.framing.hop / self.framing.window)
-        return ByContinuity(self._matcher(), memory, self.sample_rate)
+        # in a long window of a model of any length voices may change places, which nothing in its overlaps tells
+        lapses = (1e-7 if self.model.window else 0.05, 0.01)
+        return ByContinuity(self._matcher(), memory, self.sample_rate, lapses=lapses)
 
     def _matcher(self) -> Any:
         return self.model.matcher if self.model.matcher is not None else build("matcher", "hungarian")

@@ -3,9 +3,12 @@
 import pytest
 import torch
 
+from slotaudio.data.bundled import speech
+from slotaudio.data.folder import FolderMixtures
 from slotaudio.errors import UserError
 from slotaudio.separation.observation import Observation
 from slotaudio.separation.presence import PresenceMeter, source_range
+from slotaudio.separation.separator import Separator
 from slotaudio.types import Slots
 
 
@@ -85,3 +88,28 @@ def test_no_numbers_of_sources(given):
 def test_more_sources_than_slots():
     with pytest.raises(UserError, match=r"4 sources were asked for, but the model has 3 slots.*ask for 3 or fewer"):
         source_range("2-4", 3)
+
+
+@pytest.mark.parametrize(
+    ("sources", "slots"), [(None, 2), (2, 2), ("2", 2), ((2, 2), 2), ("unknown", 3), (1, 3), (3, 3), ("2-3", 3)]
+)
+def test_the_default_model_follows_the_number_of_sources(sources, slots):
+    assert Separator.from_pretrained(sources=sources).model.slots == slots
+
+
+def test_more_sources_than_any_bundled_model_has_slots():
+    with pytest.raises(UserError, match="4 sources were asked for, but the model has 3 slots"):
+        Separator.from_pretrained(sources=4)
+
+
+def test_a_named_model_is_taken_whatever_the_number():
+    with pytest.raises(UserError, match="3 sources were asked for, but the model has 2 slots"):
+        Separator.from_pretrained("band-split", sources=3)
+
+
+@pytest.mark.parametrize("voices", [1, 2, 3])
+def test_the_bundled_model_counts_bundled_voices(voices):
+    mixtures = FolderMixtures(speech("dev"), 5.0, voices, size=6, seed=0, fixed=True)
+    separator = Separator.from_pretrained(sources="unknown")
+    found = [len(separator(mixtures[n][0]).slots) for n in range(6)]
+    assert found.count(voices) >= 4
