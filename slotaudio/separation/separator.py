@@ -121,15 +121,11 @@ class Separator:
     def from_pretrained(cls, name: str | os.PathLike[str] = "default", **options: Any) -> "Separator":
         """Load a model (see `slotaudio.pretrained.from_pretrained`) and make a separator of it.
 
-        Args:
-            name: of the model. ``"default"`` is the one for two voices, unless `sources` says something else: then
-                it is the one that counts up to three.
-            options: see `Separator`.
+        ``"default"`` is a model for two voices; where `sources` says something else, one that counts up to three.
         """
         from slotaudio.pretrained import COUNTING_MODEL, from_pretrained
 
-        sources = options.get("sources")
-        if name == "default" and sources is not None and source_range(sources, slots=3) != (2, 2):
+        if name == "default" and source_range(options.get("sources") or 2, slots=3) != (2, 2):
             name = COUNTING_MODEL
         return cls(from_pretrained(name), **options)
 
