@@ -79,6 +79,9 @@ WAYS: Ways = {
     "50 % overlap, no voices": Way(0.5, lambda: ByContinuity(Hungarian(), trust=0.0)),
     "50 % overlap and voices, not looking ahead": Way(0.5, lambda: ByContinuity(Hungarian()), 0.0),
     "50 % overlap and voices": Way(0.5, lambda: ByContinuity(Hungarian())),
+    "50 % overlap and voices, which may change places": Way(
+        0.5, lambda: ByContinuity(Hungarian(), lapses=(0.05, 0.01))
+    ),
 }
 CARRIED: Ways = {"carried over": Way(0.0, AsGiven), "50 % overlap, carried over": Way(0.5, AsGiven)}
 

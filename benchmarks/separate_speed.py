@@ -24,17 +24,19 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, nargs="+", default=[1.0, 10.0])
     parser.add_argument("--rate", type=int, default=16000, help="sample rate of the recording")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--precision", default="fp32", help="fp32 or bf16")
     parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
-        print(json.dumps(measure(options.model, options.minutes[0], options.rate, options.threads)))
+        print(json.dumps(measure(options)))
         return
-    print(f"Model `{options.model}`, {options.rate} Hz, {options.threads} thread(s), {platform.machine()}\n")
+    how = f"{options.rate} Hz, {options.precision}, {options.threads} thread(s), {platform.machine()}"
+    print(f"Model `{options.model}`, {how}\n")
     print("| recording | processor time | real-time factor | peak memory | of which before the first sample |")
     print("|---|---|---|---|---|", flush=True)
     for minutes in options.minutes:
         command = [sys.executable, __file__, "--measure", "--model", options.model, "--minutes", str(minutes)]
-        command += ["--rate", str(options.rate), "--threads", str(options.threads)]
+        command += ["--rate", str(options.rate), "--threads", str(options.threads), "--precision", options.precision]
         environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads)}
         found = json.loads(
             subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
@@ -46,13 +48,13 @@ def main() -> None:
         )
 
 
-def measure(model: str, minutes: float, rate: int, threads: int) -> dict[str, float]:
+def measure(options: argparse.Namespace) -> dict[str, float]:
     """Separate a recording of that many minutes; seconds of processor time, and megabytes at most."""
     from slotaudio import Separator
 
-    separator = Separator.from_pretrained(model, threads=threads)
+    separator = Separator.from_pretrained(options.model, threads=options.threads, precision=options.precision)
     with tempfile.TemporaryDirectory() as folder:
-        path = make_recording(Path(folder) / "recording.wav", minutes, rate)
+        path = make_recording(Path(folder) / "recording.wav", options.minutes[0], options.rate)
         before, started = peak(), time.process_time()
         separator.separate_file(path, Path(folder) / "out")
         return {"seconds": time.process_time() - started, "peak": peak(), "before": before}

@@ -68,6 +68,9 @@ def separate(
     ] = False,
     device: Annotated[str | None, typer.Option(help="Where to compute, such as 'cpu' or 'cuda'.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads to compute with; torch decides by default.")] = None,
+    precision: Annotated[
+        str, typer.Option(help="'fp32', or 'bf16', which takes a quarter less time where the machine has it.")
+    ] = "fp32",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no list of what was written.")] = False,
 ) -> None:
     """Separate recordings into their sources.
@@ -93,7 +96,7 @@ def separate(
     with waiting("loading the model", quiet):
         from slotaudio.separation.files import output_paths
 
-        options = {"joining": joining, "overlap": overlap, "sources": sources, "mask": mask}
+        options = {"joining": joining, "overlap": overlap, "sources": sources, "mask": mask, "precision": precision}
         separator = _separator(model, **options, device=device, threads=threads)
     if list_ is not None:
         kept = {"model": model, **{name: None if value is None else str(value) for name, value in options.items()}}

@@ -74,6 +74,7 @@ class Separator:
         device: where the model computes; where it is by default.
         threads: of torch in this process.
         seed: for bottlenecks whose slots start from noise.
+        precision: ``"bf16"`` computes in bfloat16 where that is harmless: faster on CPUs and GPUs that have it.
 
     Raises:
         UserError: an option outside its range.
@@ -94,7 +95,10 @@ class Separator:
         device: str | torch.device | None = None,
         threads: int | None = None,
         seed: int = 0,
+        precision: str = "fp32",
     ) -> None:
+        if precision not in ("fp32", "bf16"):
+            raise UserError(f"precision {precision!r} is not known; choose 'fp32' or 'bf16'")
         if joining not in ("auto", "overlap", "given"):
             raise UserError(f"joining {joining!r} is not known; choose 'auto', 'overlap' or 'given'")
         if not 0 <= overlap <= 0.9:
@@ -113,6 +117,7 @@ class Separator:
         self.consistent = consistent
         self.level = level
         self.seed = seed
+        self.precision = precision
         window = model.window_samples or round(long_window * model.sample_rate)
         ahead = 0.0 if joining == "given" or model.names else ahead
         self.framing = Framing.of(window, overlap, model.sample_rate, windows_at_once, ahead)
@@ -268,9 +273,8 @@ class Separator:
         if rule is None:
             rule = AsGiven() if self.joining == "given" or self.model.names else self._blind()
             rule = Automatic(rule) if self.joining == "auto" and not self.model.names else rule
-        return SourceStream(
-            self.model, self.framing, rule, sample_rate, self.mask, self.consistent, self.level, self.seed, observer
-        )
+        options = (self.mask, self.consistent, self.level, self.seed, observer, self.precision)
+        return SourceStream(self.model, self.framing, rule, sample_rate, *options)
 
     def presence_meter(self, observer: Observer | None = None) -> PresenceMeter:
         """Return what finds out which outputs are sources, to observe a stream of this separator."""

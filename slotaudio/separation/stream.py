@@ -8,7 +8,7 @@ the sources are the same.
 
 import os
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -44,6 +44,7 @@ class SourceStream:
         target: level in decibels that the model expects; None leaves levels alone.
         seed: of slots that start from noise.
         observer: called with every window.
+        precision: ``"bf16"`` lets the model compute its matrix products in bfloat16.
     """
 
     def __init__(
@@ -57,8 +58,10 @@ class SourceStream:
         target: float | None = None,
         seed: int = 0,
         observer: Callable[[Observation], None] | None = None,
+        precision: str = "fp32",
     ) -> None:
         self.model = model
+        self.precision = precision
         self.framing = framing
         self.mask = mask
         self.observer = observer
@@ -200,15 +203,17 @@ class SourceStream:
         initial = self._initial
         if initial is None:
             initial = self.model.initial_slots(batch, self._generator)
-        prediction = self.model(windows.to(self._device), initial)
-        self._initial = prediction.slots.carried
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            prediction = self.model(windows.to(self._device), initial)
+        slots = _in_float32(prediction.slots)
+        self._initial = slots.carried
         if prediction.estimates.magnitudes is None and self.mask != self.model.mask:
             raise UserError(f"mask {self.mask.name!r} was asked for, but the model's decoder leaves no choice of mask")
         waves = synthesise(prediction.estimates, prediction.spectrum, self.model.frontend, self.mask)
         waves = rearrange(
             waves, "(batch steps) slots channels window -> batch steps slots channels window", steps=steps
         )
-        seen = [of_window(prediction.slots, step, steps) for step in range(steps)]
+        seen = [of_window(slots, step, steps) for step in range(steps)]
         return waves, seen, prediction.features.positions
 
     def _heard(
@@ -260,6 +265,14 @@ class SourceStream:
         sources, mixture = sources[..., :size], self._mixture[..., :size]
         self._mixture = self._mixture[..., size:]
         return sources if self._sharer is None else self._sharer.push(mixture, sources)
+
+
+def _in_float32(slots: Slots) -> Slots:
+    """Undo what autocast made of slots: nobody who looks at them has to know of bfloat16."""
+    values = {name: value for name, value in vars(slots).items() if value is not None}
+    return replace(
+        slots, **{name: value.to(torch.promote_types(value.dtype, torch.float32)) for name, value in values.items()}
+    )
 
 
 def _within(positions: Float[Tensor, "tokens axes"], missing: int, window: int) -> Float[Tensor, "tokens axes"]:

@@ -95,6 +95,7 @@ def test_impossible_rates(separator, rate):
         ({"ahead": -1.0}, "outside 0 to 60"),
         ({"mask": "gauss"}, "choose 'binary' or 'wiener'"),
         ({"threads": 0}, "0 threads"),
+        ({"precision": "fp16"}, "precision 'fp16' is not known; choose 'fp32' or 'bf16'"),
     ],
 )
 def test_impossible_options(options, message):
