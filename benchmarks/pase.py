@@ -227,7 +227,7 @@ def heard(features: Embedder, wave: Tensor, spoiled: Tensor) -> np.ndarray:
     return embedding.vectors[audible(wave[0], RATE, embedding.times, embedding.window), 0]
 
 
-def classify(fitted: list[tuple[np.ndarray, int]], speakers: int, examples: int, rng: np.random.Generator) -> Logistic:
+def classify(fitted: list[tuple[np.ndarray, int]], speakers: int, examples: int) -> Logistic:
     vectors = np.concatenate([each for each, _ in fitted])
     labels = np.concatenate([np.full(len(each), speaker) for each, speaker in fitted])
     kept = np.random.default_rng(0).permutation(len(vectors))[:examples]
