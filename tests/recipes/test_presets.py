@@ -38,6 +38,8 @@ def smaller(name):
     table = load_recipe(name).table
     short = ["data.train.seconds=4.0"] if table["data"]["train"]["name"] == "conversations" else []
     named = {family: table[family]["name"] for family in ("encoder", "bottleneck", "decoder")}
+    if table["train"].get("init"):  # starts from weights, which have their size
+        named = {}
     return (
         SHORT
         + short
