@@ -62,6 +62,9 @@ def timeline_figure(
     labels = list(names) or [f"slot {slot + 1}" for slot in range(len(outputs))]
     lanes = _levels(powers) if presence is None else presence.T
     at = mixture.column_times if presence is None or times is None else times
+    if presence is not None:  # what is known of the first and the last window holds to the ends of the recording
+        at = torch.cat([at.new_zeros(1), at, at.new_full((1,), mixture.seconds)])
+        lanes = torch.cat([lanes[:, :1], lanes, lanes[:, -1:]], dim=1)
     for slot, axes in enumerate(panels[1 : 1 + len(outputs)]):
         _lane(axes, at * scale, lanes[slot], inks[slot], labels[slot], presence is not None)
     if speakers:

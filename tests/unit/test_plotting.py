@@ -137,7 +137,9 @@ def test_lanes_show_presence_where_a_model_tells_it():
     figure = timeline_figure(power(wave), [power(wave)], presence=presence, times=torch.tensor([0.25, 0.75]))
     lane = figure.axes[1]
     assert lane.get_ylabel() == "presence"
-    assert lane.collections[0].get_paths()[0].vertices[:, 1].max() == pytest.approx(0.9)
+    drawn = lane.collections[0].get_paths()[0].vertices
+    assert drawn[:, 1].max() == pytest.approx(0.9)
+    assert (drawn[:, 0].min(), drawn[:, 0].max()) == pytest.approx((0, power(wave).seconds))  # to both ends
 
 
 def test_outputs_of_another_length_are_refused():
