@@ -7,12 +7,13 @@ from einops import rearrange, reduce
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from slotaudio.errors import UserError
 from slotaudio.objectives.costs import WAVE_COSTS, audible
 from slotaudio.objectives.views import cut, exact, lay_out
 from slotaudio.types import Batch, Prediction
 
 
-class Overheard:
+class _Overheard:
     """A model to everybody who uses it; keeps what it predicted last."""
 
     def __init__(self, model: Any) -> None:
@@ -25,6 +26,23 @@ class Overheard:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)
+
+
+def overheard(asking: str, objective: Any, model: Any, batch: Batch) -> tuple[dict[str, Tensor], Prediction]:
+    """Return another objective's losses, and what it made the model predict.
+
+    Raises:
+        UserError: it looks at no slots of this batch; `asking` is the name of the objective that wants them.
+    """
+    listening = _Overheard(model)
+    losses = dict(objective(listening, batch))
+    prediction = listening.prediction
+    if prediction is None or len(prediction.slots.vectors) != len(batch.mixture):
+        raise UserError(
+            f"{asking}: objective {type(objective).__name__} does not make the model find the slots of the mixtures; "
+            "choose another one, such as 'supervised'"
+        )
+    return losses, prediction
 
 
 def matched_slots(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from slotaudio.compose import build
 from slotaudio.errors import UserError
-from slotaudio.objectives.matched import Overheard, matched_slots
+from slotaudio.objectives.matched import matched_slots, overheard
 from slotaudio.spec import Spec
 from slotaudio.types import Batch
 
@@ -60,14 +60,7 @@ class SpeakerLabels(nn.Module):
             UserError: the data set does not name speakers, or the other objective looks at no slots of this batch.
         """
         labels = self._labels(batch)
-        overheard = Overheard(model)
-        losses = dict(self.objective(overheard, batch))
-        prediction = overheard.prediction
-        if prediction is None or len(prediction.slots.vectors) != len(batch.mixture):
-            raise UserError(
-                f"speaker_labels: objective {type(self.objective).__name__} does not make the model find the slots of "
-                "the mixtures; choose another one, such as 'supervised'"
-            )
+        losses, prediction = overheard("speaker_labels", self.objective, model, batch)
         vectors, heard = matched_slots(model, prediction, batch, whole=prediction.slots.carried is not None)
         known = heard & (labels >= 0)[..., None]
         with torch.autocast(vectors.device.type, enabled=False):

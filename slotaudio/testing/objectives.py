@@ -130,7 +130,7 @@ class ObjectiveConformance(ComponentConformance):
 
             def check(seed: int) -> None:
                 batch = self.batch(seed)
-                metadata = tuple({**known, "speakers": known["speakers"][::-1]} for known in batch.metadata)
+                metadata = tuple({**known, "speakers": known.get("speakers", ())[::-1]} for known in batch.metadata)
                 turned = Batch(batch.mixture, batch.sources.flip(1), metadata)
                 with torch.no_grad():
                     one, other = (self._loss(objective, model, each) for each in (batch, turned))

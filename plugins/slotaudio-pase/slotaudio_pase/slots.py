@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from slotaudio import Spec, UserError, build
-from slotaudio.objectives.matched import Overheard, matched_slots
+from slotaudio.objectives.matched import matched_slots, overheard
 from slotaudio.objectives.views import cut
 from slotaudio.types import Batch
 from slotaudio_pase.heads import regression
@@ -83,14 +83,7 @@ class SlotWorkers(nn.Module):
             UserError: the other objective looks at no slots of this batch, or ``lim`` or ``gim`` are asked for and
                 clips have one step only.
         """
-        overheard = Overheard(model)
-        losses = dict(self.objective(overheard, batch))
-        prediction = overheard.prediction
-        if prediction is None or len(prediction.slots.vectors) != len(batch.mixture):
-            raise UserError(
-                f"slot_workers: objective {type(self.objective).__name__} does not make the model find the slots of "
-                "the mixtures; choose another one, such as 'supervised'"
-            )
+        losses, prediction = overheard("slot_workers", self.objective, model, batch)
         sources = cut(batch.sources, model.window_samples)
         vectors, heard = matched_slots(model, prediction, batch)
         found: dict[str, Tensor] = {}
