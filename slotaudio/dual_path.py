@@ -34,14 +34,26 @@ class DualPathBlock(nn.Module):
 
 
 class Path(nn.Module):
-    """Layer norm, bidirectional LSTM and projection on a residual branch, along the first axis."""
+    """Layer norm, bidirectional LSTM and projection on a residual branch, along the first axis.
+
+    The projection starts at zero, and so does the branch (as in Fixup, Zhang et al. 2019, arXiv 1901.09321): a new path
+    changes nothing, and a trained model can be given more of them by `train.init` and `train.fresh`.
+    """
 
     def __init__(self, dim: int, hidden: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(dim)
         self.lstm = nn.LSTM(dim, hidden, bidirectional=True)
-        self.merge = nn.Linear(2 * hidden, dim)
+        self.merge = zero_linear(2 * hidden, dim)
 
     def forward(self, sequence: Float[Tensor, "length rows dim"]) -> Float[Tensor, "length rows dim"]:
         """Return the sequence with what the LSTM found added."""
         return sequence + self.merge(self.lstm(self.norm(sequence))[0]).to(sequence.dtype)
+
+
+def zero_linear(inputs: int, outputs: int) -> nn.Linear:
+    """Return a linear layer that starts at zero, the end of a residual branch."""
+    layer = nn.Linear(inputs, outputs)
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer

@@ -10,8 +10,9 @@ from torch import Tensor
 from slotaudio.compose import build
 from slotaudio.errors import UserError
 from slotaudio.matchers.checking import CostNotFinite
-from slotaudio.objectives.costs import WAVE_COSTS, check_cost_name, spectral_mse
+from slotaudio.objectives.costs import WAVE_COSTS, audible, check_cost_name, spectral_mse
 from slotaudio.objectives.presence import presence_loss
+from slotaudio.objectives.spectral import multi_resolution
 from slotaudio.objectives.views import cut, exact, lay_out, magnitudes_of, magnitudes_of_waves
 from slotaudio.spec import Spec
 from slotaudio.types import Batch, Prediction
@@ -31,10 +32,13 @@ class Supervised:
             with their source. By default the clip where the model carries its slots over, else the window.
         silence_weight: weight of what the slots without a source cost, on average, against silence; the
             assignment counts it too. 0 leaves them free.
+        spectral_weight: weight of the multi-resolution spectral distance of the matched pairs, beside a cost of waves
+            (see `slotaudio.objectives.spectral.multi_resolution`). It has no say in the assignment, and is some 1 to 2
+            where a cost in decibels is -10.
         presence_weight: weight of the binary cross-entropy of the presence logits, for models that have them.
 
     Raises:
-        UserError: unknown cost, assignment or matcher, or negative weights.
+        UserError: unknown cost, assignment or matcher, negative weights, or a spectral weight with ``"spectral_mse"``.
     """
 
     def __init__(
@@ -44,17 +48,26 @@ class Supervised:
         assignment: Literal["clip", "window"] | None = None,
         silence_weight: float = 0.0,
         presence_weight: float = 0.1,
+        spectral_weight: float = 0.0,
     ) -> None:
         check_cost_name(cost)
         if assignment not in ("clip", "window", None):
             raise UserError(f"supervised: assignment {assignment!r} is not known; choose 'clip' or 'window'")
-        if silence_weight < 0 or presence_weight < 0:
-            raise UserError(f"supervised: weights {silence_weight} and {presence_weight} must not be negative")
+        if min(silence_weight, presence_weight, spectral_weight) < 0:
+            raise UserError(
+                f"supervised: weights {silence_weight}, {presence_weight} and {spectral_weight} must not be negative"
+            )
+        if spectral_weight and cost not in WAVE_COSTS:
+            raise UserError(
+                f"supervised: spectral_weight = {spectral_weight} goes with costs of waves ({', '.join(WAVE_COSTS)}); "
+                f"{cost!r} compares spectra already"
+            )
         self.matcher = None if matcher is None else build("matcher", matcher)
         self.cost = cost
         self.assignment = assignment
         self.silence_weight = silence_weight
         self.presence_weight = presence_weight
+        self.spectral_weight = spectral_weight
 
     def __call__(self, model: Any, batch: Batch) -> dict[str, Tensor]:
         """Return ``loss``, the matched cost by its name and, where they apply, ``silence`` and ``presence``.
@@ -80,7 +93,9 @@ class Supervised:
         carried = prediction.slots.carried is not None
         whole = self.assignment == "clip" or (self.assignment is None and carried)
         # silence is one more source, but no slot is ever matched with it
-        costs = self._costs(model, prediction, mixture, torch.cat([sources, 0 * mixture], dim=2), whole)
+        estimates, references = self._views(model, prediction, torch.cat([sources, 0 * mixture], dim=2), whole)
+        heard = lay_out(mixture, whole)[:, 0]
+        costs = self._costs(estimates, references, heard)
         cost, silence = costs[..., :-1], costs[..., -1]
         slots, count = cost.shape[1:]
         # a slot that takes a source saves what it would have cost without one
@@ -92,6 +107,9 @@ class Supervised:
             surplus = torch.ones_like(silence).scatter(1, chosen, 0.0)
             losses["silence"] = (silence * surplus).sum() / surplus.sum()
             loss = loss + self.silence_weight * losses["silence"]
+        if self.spectral_weight:
+            losses["spectral"] = _spectral(estimates, chosen, references[:, :-1], heard)
+            loss = loss + self.spectral_weight * losses["spectral"]
         if prediction.slots.presence is not None:
             each_window = chosen.repeat_interleave(mixture.shape[1], dim=0) if whole else chosen
             losses["presence"] = presence_loss(prediction.slots.presence, each_window, mixture, sources)
@@ -108,22 +126,40 @@ class Supervised:
                 raise
             raise CostNotFinite(f"{error}. (Items count windows here, {rows_per_clip} to a clip.)") from None
 
-    def _costs(
+    def _views(
         self,
         model: Any,
         prediction: Prediction,
-        mixture: Float[Tensor, "batch steps 1 channels time"],
         sources: Float[Tensor, "batch steps sources channels time"],
         whole: bool,
+    ) -> tuple[Float[Tensor, "rows slots *signal"], Float[Tensor, "rows sources *signal"]]:
+        """Return estimates and sources per clip or per window, as what the cost compares: magnitudes or waves."""
+        batch = len(sources)
+        if self.cost != "spectral_mse":
+            return lay_out(exact(model.sources(prediction, batch)), whole), lay_out(sources, whole)
+        estimates = magnitudes_of(prediction.estimates, prediction.spectrum, model.frontend)
+        references = magnitudes_of_waves(sources.flatten(0, 1), model.frontend)
+        return lay_out(estimates.unflatten(0, (batch, -1)), whole), lay_out(references.unflatten(0, (batch, -1)), whole)
+
+    def _costs(
+        self,
+        estimates: Float[Tensor, "rows slots *signal"],
+        references: Float[Tensor, "rows sources *signal"],
+        mixture: Float[Tensor, "rows channels time"],
     ) -> Float[Tensor, "rows slots sources"]:
-        """Return the pairwise cost per clip or per window."""
-        batch = len(mixture)
         if self.cost == "spectral_mse":
-            estimates = magnitudes_of(prediction.estimates, prediction.spectrum, model.frontend)
-            references = magnitudes_of_waves(sources.flatten(0, 1), model.frontend)
-            return spectral_mse(
-                lay_out(estimates.unflatten(0, (batch, -1)), whole),
-                lay_out(references.unflatten(0, (batch, -1)), whole),
-            )
-        waves = lay_out(exact(model.sources(prediction, batch)), whole)
-        return WAVE_COSTS[self.cost](waves, lay_out(sources, whole), lay_out(mixture, whole)[:, 0])
+            return spectral_mse(estimates, references)
+        return WAVE_COSTS[self.cost](estimates, references, mixture)
+
+
+def _spectral(
+    estimates: Float[Tensor, "rows slots channels time"],
+    chosen: Int[Tensor, "rows sources"],
+    references: Float[Tensor, "rows sources channels time"],
+    mixture: Float[Tensor, "rows channels time"],
+) -> Float[Tensor, ""]:
+    """Return the mean spectral distance of the matched pairs whose source can be heard; 0 without any."""
+    matched = estimates.gather(1, chosen[:, :, None, None].expand_as(references))
+    heard = audible(references.square().mean(dim=(2, 3)), mixture)
+    distance = torch.where(heard, multi_resolution(matched, references), 0.0)
+    return distance.sum() / heard.sum().clamp_min(1)

@@ -149,13 +149,10 @@ def test_surplus_slots_are_counted_in_the_choice(seed, cost, weight, slots):
     objective = Supervised(cost=cost, silence_weight=weight)
     losses = objective(model, batch)
     silence = torch.zeros_like(batch.sources[:, :1])
-    table = Supervised(cost=cost)._costs(
-        model,
-        model(batch.mixture[:, None]),
-        cut(batch.mixture[:, None], WINDOW),
-        cut(torch.cat([batch.sources, silence], dim=1), WINDOW),
-        whole=True,
-    )
+    everything = cut(torch.cat([batch.sources, silence], dim=1), WINDOW)
+    plain = Supervised(cost=cost)
+    views = plain._views(model, model(batch.mixture[:, None]), everything, whole=True)
+    table = plain._costs(*views, batch.mixture)
     totals = []
     for way in permutations(range(slots), 2):
         rest = [slot for slot in range(slots) if slot not in way]
@@ -321,6 +318,7 @@ def test_frontends_without_magnitudes_are_explained():
         ({"cost": "mse"}, "'spectral_mse', 'snr', 'si_sdr'"),
         ({"assignment": "frame"}, "'clip', 'window'"),
         ({"silence_weight": -1.0}, "must not be negative"),
+        ({"spectral_weight": 1.0}, "goes with costs of waves"),
         ({"matcher": "greedy"}, "known: exhaustive, fixed, hungarian"),
     ],
 )
