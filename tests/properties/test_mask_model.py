@@ -10,18 +10,26 @@ from slotaudio.bands import SPEECH, band_edges
 from slotaudio.errors import UserError
 from slotaudio.objectives.local import Local
 from slotaudio.objectives.supervised import Supervised
+from slotaudio.pretrained import load_weights
+from slotaudio.testing.stages import move_off_the_start
 from slotaudio.types import Batch
 
 seeds = st.integers(0, 2**31 - 1)
 
 
 def small(slots: int = 2, **decoder: bool) -> SlotModel:
+    model = composed(slots, 1, **decoder)
+    move_off_the_start(model, 1)  # of residual branches: there they are zero, and would hide what is wrong in them
+    return model
+
+
+def composed(slots: int, blocks: int, **decoder: bool) -> SlotModel:
     torch.manual_seed(0)
     return compose(
         Spec("stft", window=256, hop=128, framing="centred", features="complex"),
-        Spec("band_split", dim=16, hidden=8, layout=[[4000, 500], [8000, 2000]]),
+        Spec("band_split", dim=16, hidden=8, blocks=blocks, layout=[[4000, 500], [8000, 2000]]),
         Spec("transformer", slot_dim=12, layers=1, qkv_dim=8, heads=2, mlp_dim=16),
-        Spec("mask", hidden=8, **decoder),
+        Spec("mask", hidden=8, blocks=blocks, **decoder),
         "exhaustive",
         slots=slots,
         window=None,
@@ -30,6 +38,16 @@ def small(slots: int = 2, **decoder: bool) -> SlotModel:
 
 def waves(seed: int, *shape: int, silent: bool = False) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)) * (0.0 if silent else 0.1)
+
+
+def test_new_blocks_change_nothing(tmp_path):
+    model = small()
+    model.save_pretrained(tmp_path)
+    deeper = composed(2, 3)
+    load_weights(deeper, tmp_path, fresh=["encoder.blocks.[12].*", "decoder.blocks.[12].*", "decoder.together.[12].*"])
+    mixture = waves(0, 1, 1, 1, 4000)
+    with torch.no_grad():
+        torch.testing.assert_close(deeper(mixture).estimates.masks, model(mixture).estimates.masks)
 
 
 @given(
