@@ -30,6 +30,15 @@ def changed(*changes: str) -> Callable[[], nn.Module]:
     return lambda: load_recipe("band-split", changes).model()
 
 
+def random_branches() -> nn.Module:
+    """Return the recipe's model with the ends of its residual branches as PyTorch draws them."""
+    model = load_recipe("band-split").model()
+    for layer in model.modules():
+        if isinstance(layer, nn.Linear) and not layer.weight.any():
+            layer.reset_parameters()
+    return model
+
+
 VARIANTS = {
     "band-split": replace(BAND_SPLIT, title="the recipe"),
     "no-lesson": replace(BAND_SPLIT, title="least cost from the start, no ordered lesson", lesson=0.0),
@@ -42,6 +51,12 @@ VARIANTS = {
     "hop-256": replace(
         BAND_SPLIT, title="window 512, hop 256 instead of 1024, 512",
         build=changed("frontend.window=512", "frontend.hop=256"),
+    ),
+    "fine-hop": replace(BAND_SPLIT, title="hop 256 instead of 512", build=changed("frontend.hop=256")),
+    "branches": replace(BAND_SPLIT, title="residual branches start at random, not at zero", build=random_branches),
+    "spectral": replace(
+        BAND_SPLIT, title="a multi-resolution spectral distance besides, of weight 2",
+        objective=Spec("supervised", cost="snr", assignment="clip", spectral_weight=2.0),
     ),
     "lesson-only": replace(BAND_SPLIT, title="the ordered lesson all the time", lesson=1.0),
     "speed": replace(BAND_SPLIT, title="speed perturbed by up to a tenth", data={"speed": (0.9, 1.1)}),

@@ -23,6 +23,7 @@ from slotaudio.cli import (
     new_plugin,
     probe,
     separate,
+    stream,
     train,
 )
 from slotaudio.cli.reporting import report
@@ -61,6 +62,7 @@ def _add(name: str, function: Callable[..., None]) -> None:
 
 
 _add("separate", separate.separate)
+_add("stream", stream.stream)
 _add("demo", demo.demo)
 _add("diarise", diarise.diarise)
 _add("extract", extract.extract)

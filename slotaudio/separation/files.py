@@ -1,11 +1,15 @@
-"""Separating audio files into audio files, block by block."""
+"""Separating audio files, and what comes through a pipe, into audio files, block by block."""
 
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jaxtyping import Float
+from torch import Tensor
+
 from slotaudio.audio import AudioReader
+from slotaudio.audio.pcm import PcmReader
 from slotaudio.errors import AudioFileError, UserError
 from slotaudio.separation.intake import UpToDamage, channel_map
 from slotaudio.separation.observation import Observation
@@ -72,34 +76,63 @@ def separate_file(
         raise UserError(f"format {format!r} is not known; choose {' or '.join(FORMATS)}")
     targets = output_paths(path, folder, separator.model.slots, format, separator.model.names)
     with AudioReader(path) as reader:
-        info = reader.info
-        if any(target.exists() and target.samefile(info.path) for target in targets):
+        if any(target.exists() and target.samefile(reader.info.path) for target in targets):
             raise AudioFileError(f"{path} would be overwritten by an output of its own name; choose another folder")
-        channels = separator.model.frontend.channels
-        fit = channel_map(info.channels, channels, str(path))
-        _make_folder(Path(folder))
-        meter = separator.presence_meter(observer)
-        stream = separator.open(info.sample_rate, observer=meter.update)
-        with Outputs(
-            targets,
-            info.sample_rate,
-            channels,
-            subtype or _subtype(info.depth, format),
-            force=force,
-            widen=subtype is None,
-            name=str(path),
-            choose=lambda: meter.chosen(*separator.sources)[0],
-        ) as outputs:
-            recording = UpToDamage(reader)
-            for block in recording:
-                outputs.write(stream.push(fit(block[None]))[0])
-                if progress is not None and info.frames:
-                    progress(min(1.0, stream.received / info.frames))
-            if stream.received:
-                outputs.write(stream.finish()[0])
-            if recording.damage is not None:
-                raise recording.damage
-            return outputs.commit()
+        return separate_into(
+            separator, reader, targets, subtype=subtype, force=force, progress=progress, observer=observer
+        )
+
+
+def separate_into(
+    separator: "Separator",
+    reader: AudioReader | PcmReader,
+    targets: Sequence[Path],
+    *,
+    subtype: str | None = None,
+    force: bool = False,
+    progress: Callable[[float], None] | None = None,
+    observer: Callable[[Observation], None] | None = None,
+    listener: Callable[[Float[Tensor, "slots channels time"]], None] | None = None,
+) -> list[Path]:
+    """Separate what a reader gives, a file or a pipe, into one file for each slot; see `separate_file`.
+
+    Args:
+        targets: names of the files, in the order of the slots.
+        listener: called with each finished piece of the sources.
+    """
+    info = reader.info
+    channels = separator.model.frontend.channels
+    fit = channel_map(info.channels, channels, str(info.path))
+    meter = separator.presence_meter(observer)
+    stream = separator.open(info.sample_rate, observer=meter.update)
+    for target in targets:
+        _make_folder(target.parent)
+    with Outputs(
+        targets,
+        info.sample_rate,
+        channels,
+        subtype or _subtype(info.depth, targets[0].suffix[1:]),
+        force=force,
+        widen=subtype is None,
+        name=str(info.path),
+        choose=lambda: meter.chosen(*separator.sources)[0],
+    ) as outputs:
+
+        def write(piece: Float[Tensor, "slots channels time"]) -> None:
+            outputs.write(piece)
+            if listener is not None:
+                listener(piece)
+
+        recording = UpToDamage(reader)
+        for block in recording:
+            write(stream.push(fit(block[None]))[0])
+            if progress is not None and info.frames:
+                progress(min(1.0, stream.received / info.frames))
+        if stream.received:
+            write(stream.finish()[0])
+        if recording.damage is not None:
+            raise recording.damage
+        return outputs.commit()
 
 
 def _subtype(depth: str, format: str) -> str:
