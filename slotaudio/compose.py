@@ -40,6 +40,15 @@ def offers(family: str, stage: Any) -> dict[str, Any]:
     return {**dimensions, **getattr(stage, "offers", {})}
 
 
+def reads_wave(encoder: Any) -> bool:
+    """Tell whether an encoder, or its class, asks for the wave itself: ``reads = "wave"``.
+
+    It then gets the wave as features of one frequency, whatever the frontend makes of it for the decoder and the
+    masks.
+    """
+    return getattr(encoder, "reads", "features") == "wave"
+
+
 def threaded_into(family: str, stages: Mapping[str, Any]) -> frozenset[str]:
     """Return the parameters that a stage gets from the model and from those of `stages` that come before it."""
     before = STAGES[: STAGES.index(family)]
@@ -210,7 +219,10 @@ def compose(
             continue
         specs[family] = Spec.of(like)
         check_stages(family, specs[family].name, parts, specs)
-        parts[family] = build(family, like, **offered)
+        seen = {}
+        if family == "encoder" and reads_wave(FAMILIES[family][specs[family].name]):
+            seen = {"in_channels": parts["frontend"].channels, "freq": 1}
+        parts[family] = build(family, like, **{**offered, **seen})
         # not before the frontend, whose own `window` is that of the transform
         offered |= {"slots": slots, "window": window, **offers(family, parts[family])}
     return SlotModel(**parts, specs=specs, slots=slots, window=window, mask=mask or "wiener", names=names)
