@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from slotaudio.errors import UserError
+from slotaudio.errors import IncompatibleStages, UserError
 
 SPEECH = ((2000.0, 250.0), (4000.0, 500.0), (8000.0, 2000.0))
 """Up to 2 kHz bands of 250 Hz, up to 4 kHz of 500 Hz, above of 2 kHz: 14 bands at 16 kHz."""
@@ -19,7 +19,8 @@ def band_edges(
         layout: pairs (up to, width) in hertz, in rising order; what lies above the last is one more band.
 
     Raises:
-        UserError: a layout that does not rise, or widths below one bin.
+        UserError: a layout that does not rise.
+        IncompatibleStages: widths below one bin of the frontend.
     """
     hertz = sample_rate / 2 / max(1, freq - 1)
     edges, start = [], 0
@@ -29,7 +30,10 @@ def band_edges(
     for top, width in layout:
         bins = round(width / hertz)
         if bins < 1:
-            raise UserError(f"band_split: a band of {width} Hz is less than one bin of {hertz:.1f} Hz")
+            raise IncompatibleStages(
+                f"band_split: a band of {width} Hz is less than one bin of {hertz:.1f} Hz; the frontend gives {freq}. "
+                "Choose one of more frequencies, or a layout of wider bands"
+            )
         while start < freq and start * hertz < top - 1e-6:
             edges.append((start, min(start + bins, freq)))
             start = edges[-1][1]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from slotaudio.errors import IncompatibleStages, SlotaudioError, UserError, WrongOptions
-from slotaudio.pluginmanager import plugin_manager
+from slotaudio.pluginmanager import BUILTIN, plugin_manager
 from slotaudio.registry import FAMILIES
 from slotaudio.schema import fits, fitted, readable
 from slotaudio.spec import Spec
@@ -40,6 +40,15 @@ def offers(family: str, stage: Any) -> dict[str, Any]:
     return {**dimensions, **getattr(stage, "offers", {})}
 
 
+def reads_wave(encoder: Any) -> bool:
+    """Tell whether an encoder, or its class, asks for the wave itself: ``reads = "wave"``.
+
+    It then gets the wave as features of one frequency, whatever the frontend makes of it for the decoder and the
+    masks.
+    """
+    return getattr(encoder, "reads", "features") == "wave"
+
+
 def threaded_into(family: str, stages: Mapping[str, Any]) -> frozenset[str]:
     """Return the parameters that a stage gets from the model and from those of `stages` that come before it."""
     before = STAGES[: STAGES.index(family)]
@@ -68,8 +77,9 @@ def build(family: str, spec: Like, /, **offered: Any) -> Any:
         raise UserError(f"no family named {family!r}; the families are: {', '.join(FAMILIES)}")
     factory = FAMILIES[family][spec.name]
     options = check_options(family, spec, factory, offered)
+    hook = plugin_manager().hook.slotaudio_build
     try:
-        return plugin_manager().hook.slotaudio_build(family=family, name=spec.name, factory=factory, options=options)
+        component = hook(family=family, name=spec.name, factory=factory, options=options)
     except SlotaudioError:
         raise
     except Exception as error:  # foreign code: its own constructor, or a plug-in that wraps every construction
@@ -77,8 +87,14 @@ def build(family: str, spec: Like, /, **offered: Any) -> Any:
         if plugin is None:
             raise
         raise SlotaudioError(
-            f"plug-in {plugin!r} failed while {family} {spec.name!r} was built: {type(error).__name__}: {error}"
+            f"plug-in {plugin!r} failed while {family} {spec.name!r} was built: {type(error).__name__}: {error}",
+            page="howto/plugins#leave-plug-ins-out",
         ) from error
+    if not any(hasattr(component, ability) for ability in ("__call__", "__getitem__", "__iter__")):
+        plugins = [repr(found.plugin_name) for found in hook.get_hookimpls() if found.plugin_name != BUILTIN]
+        cause = f"; does slotaudio_build of plug-in {', '.join(plugins)} return what `yield` gave?" if plugins else ""
+        raise SlotaudioError(f"{family} {spec.name!r} was built as {component!r}, which is no {family}{cause}")
+    return component
 
 
 def check_options(
@@ -203,7 +219,10 @@ def compose(
             continue
         specs[family] = Spec.of(like)
         check_stages(family, specs[family].name, parts, specs)
-        parts[family] = build(family, like, **offered)
+        seen = {}
+        if family == "encoder" and reads_wave(FAMILIES[family][specs[family].name]):
+            seen = {"in_channels": parts["frontend"].channels, "freq": 1}
+        parts[family] = build(family, like, **{**offered, **seen})
         # not before the frontend, whose own `window` is that of the transform
         offered |= {"slots": slots, "window": window, **offers(family, parts[family])}
     return SlotModel(**parts, specs=specs, slots=slots, window=window, mask=mask or "wiener", names=names)

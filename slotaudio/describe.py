@@ -48,7 +48,7 @@ def _parsed(module: str) -> ast.Module:
         if spec is not None and spec.origin is not None and spec.origin.endswith(".py"):
             with open(spec.origin, encoding="utf-8") as file:
                 return ast.parse(file.read())
-    except Exception:  # a broken plug-in must not spoil the list; `Offer.load` says what is wrong with it
+    except (Exception, SystemExit):  # a broken plug-in must not spoil the list; `Offer.load` says what is wrong with it
         pass
     return ast.Module(body=[], type_ignores=[])
 

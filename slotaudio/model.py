@@ -12,10 +12,11 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from slotaudio.compose import reads_wave
 from slotaudio.errors import UserError
 from slotaudio.separation.masks import synthesise
 from slotaudio.spec import Spec
-from slotaudio.types import Bottleneck, Decoder, Encoder, Features, Frontend, Matcher, Prediction, Slots
+from slotaudio.types import Bottleneck, Decoder, Encoder, Features, Frontend, Matcher, Prediction, Slots, Spectrum
 
 
 class SlotModel(nn.Module):
@@ -73,8 +74,7 @@ class SlotModel(nn.Module):
 
     def encode(self, wave: Float[Tensor, "batch channels time"]) -> Features:
         """Return the encoder's features of a wave."""
-        spectrum = self.frontend(wave)
-        return self.encoder(self.frontend.features(spectrum))
+        return self._encoded(wave, self.frontend(wave))
 
     def initial_slots(self, batch: int, generator: torch.Generator | None = None) -> Float[Tensor, "batch slots dim"]:
         """Return what the slots start from: learned queries or seeded noise."""
@@ -101,8 +101,9 @@ class SlotModel(nn.Module):
         """
         bottleneck, decoder = self._stage("bottleneck"), self._stage("decoder")
         batch, steps = windows.shape[:2]
-        spectrum = self.frontend(rearrange(windows, "batch steps channels time -> (batch steps) channels time"))
-        features = self.encoder(self.frontend.features(spectrum))
+        wave = rearrange(windows, "batch steps channels time -> (batch steps) channels time")
+        spectrum = self.frontend(wave)
+        features = self._encoded(wave, spectrum)
         if initial is None:
             initial = self.initial_slots(batch, generator)
         slots: Slots = bottleneck(_by_recording(features, batch), initial)
@@ -128,6 +129,11 @@ class SlotModel(nn.Module):
         from slotaudio.pretrained import from_pretrained
 
         return from_pretrained(name)
+
+    def _encoded(self, wave: Float[Tensor, "batch channels time"], spectrum: Spectrum) -> Features:
+        if reads_wave(self.encoder):
+            return self.encoder(rearrange(wave, "batch channels time -> batch channels 1 time"))
+        return self.encoder(self.frontend.features(spectrum))
 
     def _stage(self, family: str) -> Any:
         stage = getattr(self, family)

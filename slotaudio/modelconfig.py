@@ -111,6 +111,7 @@ def check_packages(folder: Path, config: Mapping[str, Any]) -> None:
     Raises:
         PretrainedError: names the package to install.
     """
+    missing = {}
     for package, saved in _saved_with(config).items():
         try:
             found = version(package)
@@ -123,10 +124,13 @@ def check_packages(folder: Path, config: Mapping[str, Any]) -> None:
                 )
         except PackageNotFoundError:
             if package != "slotaudio":
-                raise PretrainedError(
-                    f"{folder} needs a plug-in that is not installed: pip install {package} (saved with {package} "
-                    f"{saved})"
-                ) from None
+                missing[package] = saved
+    if missing:
+        what = "a plug-in that is" if len(missing) == 1 else "plug-ins that are"
+        versions = ", ".join(f"{package} {saved}" for package, saved in missing.items())
+        raise PretrainedError(
+            f"{folder} needs {what} not installed: pip install {' '.join(missing)} (saved with {versions})"
+        )
 
 
 def _saved_with(config: Mapping[str, Any]) -> dict[str, str]:

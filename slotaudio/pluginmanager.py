@@ -1,8 +1,11 @@
 """Finds plug-ins, isolates the broken ones and says what became of each."""
 
+import contextlib
 import difflib
 import functools
 import os
+import sys
+import time
 import traceback
 import warnings
 from dataclasses import dataclass
@@ -41,7 +44,12 @@ class PluginManager(pluggy.PluginManager):
         super().__init__("slotaudio")
         self.add_hookspecs(hookspecs)
         self.distributions: dict[str, Distribution] = {}
-        self.failures: dict[str, str] = {}
+        self.failures: dict[str, list[str]] = {}
+        """All that went wrong, by plug-in."""
+        self.left_out: list[str] = []
+        """Installed plug-ins that ``SLOTAUDIO_PLUGINS`` does not name."""
+        self.seconds: dict[str, float] = {}
+        """How long each plug-in took to import: whoever waits for ``--help`` wants to know why."""
         self.strict = os.environ.get("SLOTAUDIO_STRICT_PLUGINS", "") not in ("", "0")
 
     def fail(self, plugin: str, error: BaseException | str) -> None:
@@ -51,9 +59,10 @@ class PluginManager(pluggy.PluginManager):
             PluginLoadError: in strict mode.
         """
         reason = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
-        if self.failures.get(plugin) == reason:
+        reason = " ".join(reason.split())  # pluggy's own go over several lines
+        if reason in self.failures.setdefault(plugin, []):
             return  # one warning per failure, however many registries look
-        self.failures[plugin] = reason
+        self.failures[plugin].append(reason)
         sentence = f"plug-in {plugin!r} failed to load: {reason}"
         if self.strict:
             cause = error if isinstance(error, BaseException) else None
@@ -67,19 +76,37 @@ class PluginManager(pluggy.PluginManager):
             source = f" of package {package.name!r}" if package else ""
             self.fail(name, f"another plug-in has taken that name; the one{source} was left out")
             return
+        started = time.perf_counter()
         try:
-            self.register(entry_point.load(), name=name)
+            with quiet():
+                module = entry_point.load()
+            self.register(module, name=name)
         except (Exception, SystemExit) as error:  # anything at all may go wrong in foreign code at import
             if self.has_plugin(name):
                 self.unregister(name=name)  # pluggy keeps the hooks that it had seen before the wrong one
             self.fail(name, error)
         else:
+            self.seconds[name] = time.perf_counter() - started
             if package is not None:
                 self.distributions[name] = Distribution(package.name, package.version)
+            self._check_marks(name, module)
+
+    def _check_marks(self, name: str, plugin: Any) -> None:
+        """Report hooks without the mark, which pluggy passes over in silence."""
+        marked = {hook.name for hook in self.get_hookcallers(plugin) or ()}
+        unmarked = sorted(self._known().intersection(dir(plugin)) - marked)
+        if unmarked:
+            self.fail(name, f"{', '.join(unmarked)} lacks the mark @slotaudio.hookimpl, so that nobody calls it")
+        elif not marked:
+            known = ", ".join(sorted(self._known()))
+            self.fail(name, f"no function of it is marked with @slotaudio.hookimpl. Known hooks: {known}")
+
+    def _known(self) -> set[str]:
+        return {name for name, hook in vars(self.hook).items() if hook.has_spec()}
 
     def check(self) -> None:
         """Report hooks that no specification knows: almost always a misspelt name."""
-        known = sorted(name for name, hook in vars(self.hook).items() if hook.has_spec())
+        known = sorted(self._known())
         for name, hook in vars(self.hook).items():
             if hook.has_spec():
                 continue
@@ -108,14 +135,22 @@ class PluginManager(pluggy.PluginManager):
 
         A plug-in that raises is recorded as failed and left out; the others are unaffected.
         """
-        results = []
-        for implementation in getattr(self.hook, hook).get_hookimpls():
-            kwargs = {name: arguments[name] for name in implementation.argnames}
-            try:
-                results.append((implementation.plugin_name, implementation.function(**kwargs)))
-            except (Exception, SystemExit) as error:  # see load()
-                self.fail(implementation.plugin_name, f"{hook}() raised {type(error).__name__}: {error}")
-        return results
+        called = [(found, *self.call(hook, found, **arguments)) for found in getattr(self.hook, hook).get_hookimpls()]
+        return [(found.plugin_name, result) for found, well, result in called if well]
+
+    def call(self, hook: str, implementation: pluggy.HookImpl, **arguments: Any) -> tuple[bool, Any]:
+        """Call one plug-in's hook; return whether it went well, and the result."""
+        try:
+            with quiet():
+                return True, implementation.function(*(arguments[name] for name in implementation.argnames))
+        except (Exception, SystemExit) as error:  # see load()
+            self.fail(implementation.plugin_name, f"{hook}() raised {type(error).__name__}: {error}")
+            return False, None
+
+
+def quiet() -> contextlib.AbstractContextManager[Any]:
+    """Send what foreign code prints to standard error: standard output is for what was asked for."""
+    return contextlib.redirect_stdout(sys.stderr)
 
 
 def new_plugin_manager(external: bool = True) -> PluginManager:
@@ -136,6 +171,8 @@ def new_plugin_manager(external: bool = True) -> PluginManager:
         for entry_point in offered:
             if wanted is None or entry_point.name in wanted:
                 manager.load(entry_point)
+            else:
+                manager.left_out.append(entry_point.name)
         names = {entry_point.name for entry_point in offered}
         for name in sorted((wanted or set()) - names):
             known = ", ".join(sorted(names)) or "none"

@@ -27,7 +27,7 @@ class Presets(Offers):
         package, _, path = offer.target.partition(":")
         try:
             return tomllib.loads(files(package).joinpath(path).read_text(encoding="utf-8"))
-        except Exception as error:  # finding a resource imports foreign code
+        except (Exception, SystemExit) as error:  # finding a resource imports foreign code
             raise UserError(
                 f"recipe {offer.name!r} of plug-in {offer.plugin!r} cannot be read from {offer.target!r}: "
                 f"{type(error).__name__}: {error}"

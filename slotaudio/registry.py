@@ -11,6 +11,7 @@ A registry stores nothing, so it cannot disagree with the plug-ins::
 import difflib
 import fnmatch
 import importlib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -18,7 +19,7 @@ from typing import Any
 
 from slotaudio import hookimpl
 from slotaudio.errors import AmbiguousComponent, SlotaudioError, UnknownComponent
-from slotaudio.pluginmanager import Distribution, PluginManager, plugin_manager
+from slotaudio.pluginmanager import Distribution, PluginManager, plugin_manager, quiet
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,16 @@ class Offer:
             return self.target
         module, _, attribute = self.target.partition(":")
         try:
-            return getattr(importlib.import_module(module), attribute)
-        except Exception as error:
+            with quiet():
+                found = getattr(importlib.import_module(module), attribute)
+            if not callable(found):
+                raise TypeError(f"{found!r} cannot be called")
+        except (Exception, SystemExit) as error:  # anything at all may go wrong in foreign code at import
             raise SlotaudioError(
                 f"{self.family} {self.name!r} of plug-in {self.plugin!r} cannot be imported from "
                 f"{self.target!r}: {type(error).__name__}: {error}"
             ) from error
+        return found
 
 
 class Offers:
@@ -69,10 +74,12 @@ class Offers:
                 continue
             origin = manager.distributions.get(plugin)
             for name, target in result.items():
-                if isinstance(name, str) and self.is_target(target):
-                    found.append(Offer(self.family, name, plugin, target, origin))
-                else:
+                if not isinstance(name, str) or not re.fullmatch(r"[\w.-]+", name):  # plugin/name must stay readable
+                    manager.fail(plugin, f"{hook}() offers the name {name!r}; names are of letters, digits, _ - and .")
+                elif not self.is_target(target):
                     manager.fail(plugin, f"{hook}() offers {name!r}: {target!r}, not {self.form}")
+                else:
+                    found.append(Offer(self.family, name, plugin, target, origin))
         return sorted(found, key=lambda offer: (offer.name, offer.plugin))
 
     def is_target(self, target: object) -> bool:
@@ -97,11 +104,15 @@ class Offers:
         raise UnknownComponent(self._unknown(name, offers))
 
     def _unknown(self, name: str, offers: list[Offer]) -> str:
-        known = sorted({o.name for o in offers})
+        known, manager = sorted({o.name for o in offers}), self._manager()
         close = difflib.get_close_matches(name.rpartition("/")[2], known, n=1)
         lines = [f"no {self.family} named {name!r}." + (f" Did you mean {close[0]!r}?" if close else "")]
         lines.append(f"  known: {', '.join(known) or 'none'}")
-        lines += [f"  plug-in {p!r} failed to load: {why}" for p, why in self._manager().failures.items()]
+        lines += [
+            f"  plug-in {p!r} failed to load: {why}" for p, reasons in manager.failures.items() for why in reasons
+        ]
+        if manager.left_out:
+            lines.append(f"  SLOTAUDIO_PLUGINS leaves out: {', '.join(manager.left_out)}")
         return "\n".join(lines)
 
 

@@ -125,7 +125,10 @@ class CompressingFrontend(Frontend, Protocol):
 
 @runtime_checkable
 class Encoder(Protocol):
-    """Spectrum features to tokens. Attribute: `out_dim`."""
+    """Spectrum features to tokens. Attribute: `out_dim`.
+
+    One with the attribute ``reads = "wave"`` gets the wave itself, as ``batch channels 1 time``, whatever frontend.
+    """
 
     out_dim: int
 

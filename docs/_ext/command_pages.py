@@ -10,13 +10,14 @@ from generated import Folder, table, toctree
 from sphinx.application import Sphinx
 from typer.models import ArgumentInfo, OptionInfo
 
-from slotaudio.cli import app as command_line
+from slotaudio.cli import app as own_commands
+from slotaudio.cli.foreign import with_plugins
 from slotaudio.pluginmanager import plugin_manager
 
 
 def write_pages(app: Sphinx) -> None:
     """Write the index and one page per command, those of plug-ins included."""
-    plugin_manager().call_each("slotaudio_commands", app=command_line)
+    command_line = with_plugins(own_commands, plugin_manager())
     commands = {str(info.name): info for info in command_line.registered_commands if not info.hidden}
     with Folder(Path(app.srcdir) / "reference" / "commands") as folder:
         rows = []

@@ -26,6 +26,7 @@ from slotaudio.cli import (
     stream,
     train,
 )
+from slotaudio.cli.foreign import with_plugins
 from slotaudio.cli.reporting import report
 from slotaudio.pluginmanager import plugin_manager
 
@@ -99,8 +100,7 @@ def main(arguments: list[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, _terminate)
     warnings.formatwarning = _one_line
     try:
-        plugin_manager().call_each("slotaudio_commands", app=app)
-        app(args=arguments)
+        with_plugins(app, plugin_manager())(args=arguments)
     except SystemExit as stop:
         if stop.code == 130:
             fail("interrupted; what was complete is kept", 130)

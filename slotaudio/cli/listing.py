@@ -9,6 +9,12 @@ from slotaudio.pluginmanager import plugin_manager
 from slotaudio.presets import PRESETS
 from slotaudio.registry import REGISTRIES
 
+_UNNAMED = ("slotaudio_build", "slotaudio_commands")
+"""Hooks whose work has no name among the components."""
+
+_SLOW = 0.5
+"""Seconds of import above which a plug-in is told of: the command line is to be there in 0.3."""
+
 
 def _families(begun: str) -> list[str]:
     return [name for name in REGISTRIES if name.startswith(begun)]
@@ -44,7 +50,7 @@ def components(
             description = describe(offer)
             origin = "" if offer.plugin == "slotaudio" else f"  ({offer.plugin})"
             console.print(f"  [cyan]{offer.name:<{width}}[/cyan]  {escape(description.summary + origin)}")
-            if wanted:
+            if wanted and description.options:
                 console.print(*(f"  {'':<{width}}    {escape(option)}" for option in description.options), sep="\n")
 
 
@@ -74,10 +80,17 @@ def plugins() -> None:
     offers = [offer for kind in (*REGISTRIES.values(), PRESETS) for offer in kind.offers()]
     manager = plugin_manager()
     console = Console(highlight=False, soft_wrap=True)
-    for name, _ in manager.list_name_plugin():
+    for name, plugin in manager.list_name_plugin():
         origin = manager.distributions.get(name)
         source = f"{origin.package} {origin.version}" if origin else "registered in this process"
         offered = [f"{offer.family}/{offer.name}" for offer in offers if offer.plugin == name]
-        console.print(f"[cyan]{escape(name)}[/cyan]  {escape(source)}  {escape(', '.join(offered))}")
-    for name, reason in manager.failures.items():
-        console.print(f"[red]{escape(name)}[/red]  failed: {escape(reason)}")
+        offered += [
+            hook for hook in _UNNAMED if any(hook == found.name for found in manager.get_hookcallers(plugin) or ())
+        ]
+        seconds = manager.seconds.get(name, 0)
+        slow = f"  (takes {seconds:.1f} s to import, whatever is asked of slotaudio)" if seconds > _SLOW else ""
+        console.print(f"[cyan]{escape(name)}[/cyan]  {escape(source)}  {escape(', '.join(offered) + slow)}")
+    if manager.left_out:
+        console.print(f"left out by SLOTAUDIO_PLUGINS: {escape(', '.join(manager.left_out))}")
+    for name, reasons in manager.failures.items():
+        console.print(*(f"[red]{escape(name)}[/red]  failed: {escape(reason)}" for reason in reasons), sep="\n")

@@ -10,7 +10,7 @@ import typer
 
 from slotaudio import __version__
 from slotaudio.errors import UserError
-from slotaudio.registry import FAMILIES
+from slotaudio.registry import REGISTRIES
 
 _PREFIX = "slotaudio-"
 
@@ -36,7 +36,7 @@ _LAYOUT = {
 
 def new_plugin(
     name: Annotated[str, typer.Argument(help="Name of the component, such as wavlm; the package is slotaudio-NAME.")],
-    family: Annotated[str, typer.Option("--family", help=f"One of: {', '.join(FAMILIES)}.")] = "encoder",
+    family: Annotated[str, typer.Option("--family", help=f"One of: {', '.join(REGISTRIES)}.")] = "encoder",
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder in which slotaudio-NAME is made.")] = Path(),
     force: Annotated[bool, typer.Option("--force", help="Write over files that are there.")] = False,
 ) -> None:
@@ -77,8 +77,8 @@ def _names(name: str, family: str) -> dict[str, str]:
         UserError: no such family, a name that Python or a package index would refuse, or one that is taken.
     """
     family = family.removesuffix("s")
-    if family not in FAMILIES:
-        raise UserError(f"no family named {family!r}; the families are: {', '.join(FAMILIES)}")
+    if family not in REGISTRIES:
+        raise UserError(f"no family named {family!r}; the families are: {', '.join(REGISTRIES)}")
     short = name.removeprefix(_PREFIX)
     if not re.fullmatch(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*", short) or keyword.iskeyword(short):
         raise UserError(
@@ -86,7 +86,7 @@ def _names(name: str, family: str) -> dict[str, str]:
             "between words, such as wavlm or harmonic-masks"
         )
     module = short.replace("-", "_")
-    taken = [offer.plugin for offer in FAMILIES[family].offers() if offer.name == module and offer.plugin != module]
+    taken = [offer.plugin for offer in REGISTRIES[family].offers() if offer.name == module and offer.plugin != module]
     if taken:
         raise UserError(f"plug-in {taken[0]!r} has taken the {family} name {module!r}; choose another")
     options = ", ".join(f'"{key}": {value}' for key, value in _SMALL.get(family, {}).items())

@@ -188,9 +188,9 @@ def _plugins() -> Iterator[Finding]:
     for name, _ in manager.list_name_plugin():
         origin = manager.distributions.get(name)
         yield Finding("plug-ins", name, "ok", f"{origin.package} {origin.version}" if origin else "of this process")
-    for name, reason in manager.failures.items():
+    for name, reasons in manager.failures.items():
         cure = "update or uninstall its package, or leave it out by SLOTAUDIO_PLUGINS=NAMES (those to load)"
-        yield Finding("plug-ins", name, "broken", reason, cure)
+        yield Finding("plug-ins", name, "broken", "; ".join(reasons), cure)
 
 
 def _models() -> Iterator[Finding]:

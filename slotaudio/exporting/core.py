@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from slotaudio.compose import reads_wave
 from slotaudio.errors import UserError
 from slotaudio.model import SlotModel
 from slotaudio.separation.masks import mask_function
@@ -40,7 +41,7 @@ class Core(nn.Module):
         model: is copied to the CPU, in single precision and in evaluation mode.
 
     Raises:
-        UserError: the model has no decoder.
+        UserError: the model has no decoder, or its encoder reads what the exported part does not get.
     """
 
     start: Float[Tensor, "slots dim"]
@@ -49,6 +50,11 @@ class Core(nn.Module):
         super().__init__()
         if model.bottleneck is None or model.decoder is None:
             raise UserError("only models with a bottleneck and a decoder separate; this one only encodes")
+        if reads_wave(model.encoder) and model.frontend.freq != 1:
+            raise UserError(
+                f"encoder {model.specs['encoder'].name!r} reads the wave, and what is exported gets its spectrum; only "
+                "with a frontend that passes the wave through ('waveform') can this model be exported"
+            )
         self.model = copy.deepcopy(model).to("cpu", torch.float32).eval()
         with torch.no_grad():
             found = self.model(_windows(self.model, 1))

@@ -1,5 +1,6 @@
 """`train`: from a recipe to a folder with checkpoints, logs and a model that can be used."""
 
+import copy
 import logging
 import shlex
 import sys
@@ -15,6 +16,7 @@ import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.strategies import Strategy
+from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from slotaudio.data.batches import collate
@@ -193,7 +195,11 @@ def _without_worker(error: SlotaudioError) -> SlotaudioError:
 
 
 def _rehearse(model: SlotModel, objective: Any, datasets: Mapping[str, Any]) -> None:
-    """Take one mixture of each data set through the objective: what does not fit shows now, not after a night."""
+    """Take one mixture of each data set through the objective: what does not fit shows now, not after a night.
+
+    What the objective learns from it (statistics of targets, say) is forgotten: nothing is fitted on validation.
+    """
+    known = copy.deepcopy(objective.state_dict()) if isinstance(objective, nn.Module) else None
     model.eval()
     with torch.no_grad():
         for name, dataset in datasets.items():
@@ -201,6 +207,8 @@ def _rehearse(model: SlotModel, objective: Any, datasets: Mapping[str, Any]) -> 
                 raise DataError(f"data.{name} holds no mixtures")
             if dataset is not None:
                 objective(model, collate([next(iter(dataset)) if isinstance(dataset, IterableDataset) else dataset[0]]))
+    if known is not None:
+        objective.load_state_dict(known)
     model.train()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from slotaudio.cli import main
-from slotaudio.registry import FAMILIES
+from slotaudio.registry import REGISTRIES
 from slotaudio.testing import CONFORMANCE
 
 TEMPLATE = Path(__file__).parents[2] / "plugins" / "slotaudio-template"
@@ -31,12 +31,12 @@ def texts(folder: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def one_of_each(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("generated")
-    for family in FAMILIES:
+    for family in REGISTRIES:
         assert new_plugin(f"my-{family}", "--family", family, "-o", folder) == 0
     return folder
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", REGISTRIES)
 def test_what_it_writes_passes_the_suite(one_of_each, family, monkeypatch):
     project, package = one_of_each / f"slotaudio-my-{family}", f"slotaudio_my_{family}"
     monkeypatch.syspath_prepend(project)

@@ -1,36 +1,13 @@
 """Broken packages, built and installed for real: each gives one clear sentence, and everything else works."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-
-PYPROJECT = """
-[build-system]
-requires = ["hatchling"]
-build-backend = "hatchling.build"
-[project]
-name = "slotaudio-{plugin}"
-version = "{version}"
-[project.entry-points.slotaudio]
-{plugin} = "slotaudio_{plugin}"
-[tool.hatch.build.targets.wheel]
-packages = ["slotaudio_{plugin}"]
-"""
-
-OFFERS = """
-import slotaudio
-{more}
-@slotaudio.hookimpl
-def slotaudio_encoders():
-    return {offered}
-"""
+from installing import answer, install, offers, run, write
 
 ENCODER = """
 import torch
@@ -56,10 +33,6 @@ def slotaudio_recipes():
     return {{"twin": "slotaudio_{0}:twin.toml"}}
 """
 TRAIN = {"twin.toml": 'about = "of two"'}
-
-
-def offers(name: str, target: str, more: str = "") -> str:
-    return OFFERS.format(offered={name: target}, more=more)
 
 
 PACKAGES = {
@@ -110,46 +83,12 @@ FAILURES = {
 }
 
 
-def write(folder: Path, plugin: str, files: dict[str, str], version: str) -> Path:
-    package = folder / plugin / f"slotaudio_{plugin}"
-    package.mkdir(parents=True)
-    (folder / plugin / "pyproject.toml").write_text(PYPROJECT.format(plugin=plugin, version=version))
-    for name, text in files.items():
-        (package / name).write_text(text)
-    return folder / plugin
-
-
-def install(target: Path, *projects: Path) -> None:
-    options = ["-q", "--no-deps", "--no-index", "--no-build-isolation", "--target", str(target)]
-    subprocess.run([sys.executable, "-m", "pip", "install", *options, *map(str, projects)], check=True)
-
-
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Path:
     """A folder with every package installed, to be put on the path."""
     work = tmp_path_factory.mktemp("packages")
     install(work / "site", *(write(work, plugin, files, "1.0") for plugin, files in PACKAGES.items()))
     return work / "site"
-
-
-def run(*command: object, site: Path | None = None, only: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Run Python with the installed packages on its path, all of them or `only` some."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("SLOTAUDIO_")}
-    environment |= {"COLUMNS": "300"} | ({"PYTHONPATH": str(site)} if site else {})
-    environment |= {} if only is None else {"SLOTAUDIO_PLUGINS": only}
-    done = subprocess.run(
-        [sys.executable, *map(str, command)], env=environment, capture_output=True, text=True, check=False, timeout=300
-    )
-    assert "Traceback" not in done.stderr + done.stdout, done.stderr
-    return done
-
-
-def answer(code: str, site: Path, only: str | None = None) -> str:
-    """Run code that fails with an error of slotaudio; return what the error says."""
-    caught = (
-        f"from slotaudio.errors import SlotaudioError\ntry:\n    {code}\nexcept SlotaudioError as error: print(error)"
-    )
-    return run("-W", "ignore", "-c", caught, site=site, only=only).stdout
 
 
 @pytest.fixture(scope="module")
@@ -279,6 +218,18 @@ def test_a_plugin_that_is_missing_when_a_model_is_loaded(separated, recording, t
         "(saved with slotaudio-useful 1.0)"
     )
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_all_packages_that_are_missing_are_named_at_once(separated, tmp_path):
+    model = shutil.copytree(separated[0], tmp_path / "model")
+    config = json.loads((model / "config.json").read_text())
+    config["packages"] = {"slotaudio-other": "3.1"}
+    (model / "config.json").write_text(json.dumps(config))
+    said = answer(f"from slotaudio import SlotModel; SlotModel.from_pretrained({str(model)!r})", None)
+    assert said.strip() == (
+        f"{model} needs plug-ins that are not installed: pip install slotaudio-useful slotaudio-other "
+        "(saved with slotaudio-useful 1.0, slotaudio-other 3.1)"
+    )
 
 
 def test_a_plugin_that_is_broken_when_a_model_is_loaded(separated, recording, tmp_path):

@@ -256,6 +256,25 @@ def test_folders_that_cannot_be_used_are_refused_before_anything_is_computed(scr
     assert script.train("run", "train.steps=1", force=True).step == 1
 
 
+def test_an_objective_learns_nothing_before_the_first_step(script):
+    """Both data sets are tried out then; what it fits on targets comes from training alone."""
+
+    @objectives.register("counting")
+    class Counting(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.supervised = Supervised()
+            self.register_buffer("heard", torch.zeros(()))
+
+        def forward(self, model, batch):
+            if self.training:
+                self.heard += len(batch.mixture)
+            return self.supervised(model, batch)
+
+    script.train("run", "objective=counting", "train.steps=2")
+    assert script.weights("run/last.ckpt")["objective.heard"] == 2 * 2
+
+
 def test_what_does_not_fit_shows_before_a_folder_is_made(script):
     with pytest.raises(UserError):
         script.train("run", "data.train.sources=3")

@@ -18,17 +18,17 @@ class Pase(nn.Module):
     Args:
         dim: width of the tokens.
         width: maps of the Sinc layer, of which all others are multiples; 64 in the paper.
-        sample_rate, freq, channels: threaded from the frontend, which must be ``waveform``.
+        sample_rate, channels: threaded from the frontend, which may be any: the encoder reads the wave itself.
 
     Raises:
-        IncompatibleStages: the frontend gives more than one plain wave.
+        IncompatibleStages: the wave has several channels.
     """
 
-    def __init__(
-        self, dim: int = 100, width: int = 64, sample_rate: int = 16000, freq: int = 1, channels: int = 1
-    ) -> None:
+    reads = "wave"
+
+    def __init__(self, dim: int = 100, width: int = 64, sample_rate: int = 16000, channels: int = 1) -> None:
         super().__init__()
-        check_wave("pase", freq, channels)
+        check_wave("pase", channels)
         self.out_dim = dim
         self.trunk = Trunk(width, sample_rate)
         self.head = nn.Conv1d(self.trunk.maps[-1], dim, 1)

@@ -26,11 +26,13 @@ class PasePlus(nn.Module):
         dim: width of the tokens.
         hidden: maps of the QRNN.
         width: maps of the Sinc layer, of which those of the blocks are multiples; 64 in the paper.
-        sample_rate, freq, channels: threaded from the frontend, which must be ``waveform``.
+        sample_rate, channels: threaded from the frontend, which may be any: the encoder reads the wave itself.
 
     Raises:
-        IncompatibleStages: the frontend gives more than one plain wave.
+        IncompatibleStages: the wave has several channels.
     """
+
+    reads = "wave"
 
     def __init__(
         self,
@@ -38,11 +40,10 @@ class PasePlus(nn.Module):
         hidden: int = 512,
         width: int = 64,
         sample_rate: int = 16000,
-        freq: int = 1,
         channels: int = 1,
     ) -> None:
         super().__init__()
-        check_wave("pase_plus", freq, channels)
+        check_wave("pase_plus", channels)
         self.out_dim = dim
         self.trunk = Trunk(width, sample_rate)
         self.memory = QRNN(self.trunk.maps[-1], hidden)

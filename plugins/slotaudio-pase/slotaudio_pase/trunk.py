@@ -88,16 +88,15 @@ def reflected(maps: Float[Tensor, "batch dim frames"], before: int, after: int) 
     return torch.cat([first, maps, last], dim=-1)
 
 
-def check_wave(name: str, freq: int, channels: int) -> None:
-    """Check that the frontend hands over one plain wave.
+def check_wave(name: str, channels: int) -> None:
+    """Check that there is one wave to read.
 
     Raises:
-        IncompatibleStages: it hands over bands or several channels.
+        IncompatibleStages: there are several channels.
     """
-    if freq != 1 or channels != 1:
+    if channels != 1:
         raise IncompatibleStages(
-            f"encoder {name!r} reads one wave; the frontend gives {channels} channels of {freq} bands. "
-            "Choose frontend 'waveform' with channels = 1"
+            f"encoder {name!r} reads one wave; the frontend takes {channels} channels. Choose one with channels = 1"
         )
 
 

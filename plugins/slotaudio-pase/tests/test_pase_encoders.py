@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from slotaudio import UserError, compose
+from slotaudio import SlotModel, Spec, UserError, compose, export
 from slotaudio.errors import IncompatibleStages
 from slotaudio_pase.encoder import Pase
 from slotaudio_pase.encoder_plus import PasePlus
@@ -94,10 +94,33 @@ def test_qrnn_is_its_recurrence():
 
 
 def test_what_does_not_fit_is_refused():
-    with pytest.raises(IncompatibleStages, match="Choose frontend 'waveform'"):
-        compose(frontend="stft", encoder="pase", bottleneck=None, decoder=None)
+    with pytest.raises(IncompatibleStages, match="reads one wave; the frontend takes 2 channels"):
+        compose(frontend=Spec("waveform", channels=2), encoder="pase", bottleneck=None, decoder=None)
     with pytest.raises(UserError, match="too short; give at least 480"):
         Pase(width=4)(torch.zeros(1, 1, 1, 479))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["pase", "pase_plus"])
+def test_it_reads_the_wave_of_any_slot_model(name, tmp_path):
+    """The frontend is that of masks and synthesis; the encoder hears what it would hear alone."""
+    torch.manual_seed(0)
+    encoder = Spec(name, width=4, dim=8)
+    stages = {
+        "bottleneck": Spec("slot_attention", slot_dim=8),
+        "decoder": Spec("spatial_broadcast", hidden=8, layers=1),
+    }
+    model = compose(Spec("stft", framing="centred"), encoder, **stages).eval()
+    wave = torch.randn(2, 1, 8000)
+    alone = compose("waveform", encoder, None, None).eval()
+    alone.encoder.load_state_dict(model.encoder.state_dict())
+    assert torch.equal(model.encode(wave).tokens, alone.encode(wave).tokens)
+    assert model.sources(model(wave[:, None]), 2).shape == (2, 1, 2, 1, 8000)
+    model.save_pretrained(tmp_path / "model")
+    again = SlotModel.from_pretrained(tmp_path / "model")
+    assert torch.equal(again(wave[:, None]).estimates.magnitudes, model(wave[:, None]).estimates.magnitudes)
+    with pytest.raises(UserError, match=f"encoder '{name}' reads the wave, and what is exported gets its spectrum"):
+        export(model, tmp_path / "model.onnx")
 
 
 @torch.no_grad()
