@@ -14,6 +14,21 @@ CARD = "README.md"
 
 _METADATA = ("license", "language", "datasets", "tags", "pipeline_tag")
 
+_FOLDER = '.from_pretrained("path/to/this/folder")'
+_SEPARATES = (
+    "audio-to-audio",
+    ("from slotaudio import Separator", "", f"separated = Separator{_FOLDER}(wave, sample_rate)"),
+)
+_ENCODES = (
+    "feature-extraction",
+    (
+        "from slotaudio import SlotModel",
+        "",
+        f"tokens = SlotModel{_FOLDER}.encode(waves).tokens  # batch steps tokens dim",
+    ),
+)
+"""What the hub calls a model's task, and how it is used: with and without slots and a decoder."""
+
 
 def render(card: str | Mapping[str, Any] | None, config: Mapping[str, Any], weights: int) -> str:
     """Return the card as Markdown with the metadata block that the Hugging Face hub reads.
@@ -24,15 +39,16 @@ def render(card: str | Mapping[str, Any] | None, config: Mapping[str, Any], weig
         weights: how many numbers it holds.
     """
     sections = {"": card} if isinstance(card, str) else dict(card or {})
-    metadata: dict[str, Any] = {"library_name": "slotaudio", "pipeline_tag": "audio-to-audio"}
+    separates = {"bottleneck", "decoder"} <= config["components"].keys()
+    task, use = _SEPARATES if separates else _ENCODES
+    metadata: dict[str, Any] = {"library_name": "slotaudio", "pipeline_tag": task}
     metadata |= {key: sections.pop(key) for key in _METADATA if key in sections}
     title = sections.pop("title", "A slotaudio model")
     lines = ["---", *(f"{key}: {json.dumps(value)}" for key, value in metadata.items()), "---", "", f"# {title}", ""]
     for heading, text in sections.items():
         lines += [f"## {heading}", ""] if heading else []
         lines += [str(text).strip(), ""]
-    lines += ["## Use", "", "```python", "from slotaudio import Separator", ""]
-    lines += ['separated = Separator.from_pretrained("path/to/this/folder")(wave, sample_rate)', "```", ""]
+    lines += ["## Use", "", "```python", *use, "```", ""]
     lines += ["## Composition", "", *_composition(config, weights), ""]
     return "\n".join(lines)
 

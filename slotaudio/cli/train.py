@@ -10,6 +10,7 @@ from slotaudio.cli.listing import recipe_names
 from slotaudio.errors import SlotaudioError
 
 if TYPE_CHECKING:
+    from slotaudio.recipe import Recipe
     from slotaudio.training.run import Trained
 
 
@@ -46,18 +47,20 @@ def train(
         raise SlotaudioError(f'training needs {error.name}: pip install "slotaudio[train]"') from None
     done = run(loaded, folder, resume, force)
     if leads():  # the only one of several processes that talks
-        _tell(done, loaded.train.steps, folder)
+        _tell(done, loaded, folder)
     if done.stopped_by in ("SIGTERM", "SIGINT"):
         raise typer.Exit(130)
 
 
-def _tell(done: "Trained", steps: int, folder: Path) -> None:
+def _tell(done: "Trained", recipe: "Recipe", folder: Path) -> None:
     if done.stopped_by:
-        print(f"stopped at step {done.step} of {steps}; the same command with --resume goes on from there")
+        print(f"stopped at step {done.step} of {recipe.train.steps}; the same command with --resume goes on from there")
     else:
         print(f"trained {done.step} steps")
     if done.score is not None:
         print(f"best {done.metric}: {done.score:.4g} at step {done.score_step}")
     print(f"model: {done.model}")
-    print(f"try it: slotaudio separate RECORDING.wav --model {done.model} -o separated")
+    separates = "none" not in (recipe.table["bottleneck"], recipe.table["decoder"])
+    command, output = ("separate", "separated") if separates else ("embed", "features")
+    print(f"try it: slotaudio {command} RECORDING.wav --model {done.model} -o {output}")
     print(f"curves, pictures and sound: tensorboard --logdir {folder}")

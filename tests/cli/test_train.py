@@ -13,6 +13,7 @@ import torch
 from slotaudio.cli import main
 from slotaudio.data import bundled
 from slotaudio.data.folder import FolderMixtures
+from slotaudio.registry import objectives
 
 RECIPE = """
 model.window = 0.125
@@ -43,6 +44,22 @@ def run(capsys, *arguments):
     with pytest.raises(SystemExit) as ended:
         main(["train", *arguments])
     return ended.value.code, capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changes", "command", "task"),
+    [([], "separate", "audio-to-audio"), (["--set", "decoder=none"], "embed", "feature-extraction")],
+)
+def test_what_to_try_next_is_what_the_model_can_do(tiny, capsys, changes, command, task):
+    @objectives.register("quiet_tokens")
+    def quiet_tokens():
+        return lambda model, batch: {"loss": model.encode(batch.mixture).tokens.square().mean()}
+
+    with pytest.raises(SystemExit) as ended:
+        main(["train", "tiny.toml", "--set", "objective=quiet_tokens", "--set", "train.steps=1", *changes])
+    assert not ended.value.code
+    assert f"try it: slotaudio {command} RECORDING.wav --model runs/tiny/model -o " in capsys.readouterr().out
+    assert f'pipeline_tag: "{task}"' in (tiny / "runs/tiny/model/README.md").read_text()
 
 
 def test_a_killed_run_saves_itself_and_can_be_resumed(tiny):
