@@ -19,7 +19,7 @@ import statistics
 import time
 
 import torch
-from step_profile import count, prepared
+from step_profile import count, prepared, stepper
 from torch import multiprocessing
 from torch.nn.parallel import DistributedDataParallel
 
@@ -102,7 +102,7 @@ def plan(name: str, achieved: float, within: float, between: float) -> None:
     """Print what more GPUs would bring, from counted operations and weights."""
     recipe = load_recipe(name)
     batch, steps = recipe.train.batch_size, recipe.train.steps
-    flop = count(recipe, 1) * batch
+    flop = count(stepper(load_recipe(name, ["train.batch_size=1"]), torch.device("cpu"), 1)) * batch
     with torch.device("meta"):
         weights = sum(weight.numel() for weight in recipe.model().parameters())
     print(

@@ -54,6 +54,10 @@ PRESETS = {
 }
 """What each variant changes of the paper's system; `mask` starts from the recipe `band-split` instead."""
 
+VARIANTS = """autoencoder: one source, the bound of the others; audioslots: the paper's, 0.5 s; audioslots-1s: windows
+of 1 s; slot-attention: that bottleneck; carry-over: slots live on through four windows; mask: complex masks at full
+resolution (default: the first three)"""
+
 MASKS, JOININGS = ("ibm", "wiener"), ("reference", "blind")
 
 
@@ -62,17 +66,32 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--librispeech", metavar="DIR", help="LibriSpeech, or one folder per speaker")
     parser.add_argument("--librimix-metadata", metavar="DIR", help="LibriMix's lists; new mixtures are drawn without")
     parser.add_argument(
-        "--unseen", metavar="DIR", help="speakers to test on, unless LibriSpeech has dev and test-clean"
+        "--unseen", metavar="DIR", help="speakers to validate and test on, unless LibriSpeech has dev- and test-clean"
     )
-    parser.add_argument("--subset", default="train-360", choices=["train-360", "train-100"], help="to train on")
-    parser.add_argument("--preset", nargs="+", choices=PRESETS, default=["autoencoder", "audioslots", "audioslots-1s"])
-    parser.add_argument("--small", action="store_true", help="networks for two CPU cores")
-    parser.add_argument("--steps", type=int, help="of each preset; 300,000 as in the paper, or 60,000 small ones")
+    parser.add_argument("--skip", action="store_true", help="go on without utterances that are missing or damaged")
+    parser.add_argument(
+        "--subset", default="train-360", choices=["train-360", "train-100"], help="to train on (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--preset", nargs="+", choices=PRESETS, default=["autoencoder", "audioslots", "audioslots-1s"], help=VARIANTS
+    )
+    parser.add_argument("--small", action="store_true", help="networks for two CPU cores (mask: always the same one)")
+    parser.add_argument(
+        "--steps",
+        type=int,
+        help="of each preset (default: 300,000 as in the paper; of its recipe with --small or mask)",
+    )
     parser.add_argument("--minutes", type=float, help="stop each preset after so many; the same command goes on")
-    parser.add_argument("--mixtures", type=int, help="to evaluate on; 3000 as in LibriMix, or 50 with --small")
+    parser.add_argument("--mixtures", type=int, help="to test on (default: 3000 as in LibriMix, or 50 with --small)")
     parser.add_argument("--seconds", type=float, default=10.0, help="of each (default: %(default)s, as in the paper)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="such as train.workers=8")
-    parser.add_argument("-o", "--output", type=Path, default=Path("runs/libri2mix"), help="(default: %(default)s)")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("runs/libri2mix"),
+        help="a folder for each preset and the table (default: %(default)s)",
+    )
     asked = parser.parse_args()
     root = Path(asked.librispeech or ".")
     for folder in filter(None, (asked.librispeech, asked.librimix_metadata, asked.unseen)):
@@ -85,12 +104,13 @@ def arguments() -> argparse.Namespace:
 
 def data(asked: argparse.Namespace, subset: str) -> dict[str, str]:
     """Return where the mixtures of a subset come from."""
+    options = {"subset": subset, **({"missing": "skip", "on_error": "skip"} if asked.skip else {})}
     if asked.librispeech is None:
-        return {"path": "bundled:train" if subset == asked.subset else "bundled:dev", "subset": subset}
+        return {"path": "bundled:train" if subset == asked.subset else "bundled:dev", **options}
     if asked.unseen and subset != asked.subset:
-        return {"path": asked.unseen, "subset": subset}
+        return {"path": asked.unseen, **options}
     lists = {"metadata": asked.librimix_metadata} if asked.librimix_metadata else {}
-    return {"path": asked.librispeech, "subset": subset, **lists}
+    return {"path": asked.librispeech, **options, **lists}
 
 
 def recipe(asked: argparse.Namespace, name: str) -> Recipe:
@@ -101,8 +121,8 @@ def recipe(asked: argparse.Namespace, name: str) -> Recipe:
     for part, subset in (("train", asked.subset), ("validation", "dev")):
         options = {"name": "librimix", **data(asked, subset)}
         changes += [f"data.{part}.{key}={json.dumps(value)}" for key, value in options.items()]
-    changes += [f"train.steps={asked.steps}"] if asked.steps else []
-    changes += [f"train.max_minutes={asked.minutes}"] if asked.minutes else []
+    changes += [] if asked.steps is None else [f"train.steps={asked.steps}"]
+    changes += [] if asked.minutes is None else [f"train.max_minutes={asked.minutes}"]
     return replace(load_recipe("band-split" if name == "mask" else paper, changes + asked.set), name=name)
 
 
@@ -122,24 +142,26 @@ def rows(folder: Path) -> list[Row]:
     return sorted(found, key=lambda row: row.window)
 
 
-def evaluated(asked: argparse.Namespace) -> list[Result]:
+def evaluated(folder: Path, test: LibriMix) -> list[Result]:
     """Measure all rows on mixtures of speakers that no model was trained on."""
-    size = asked.mixtures or (50 if asked.small else 3000)
-    test = LibriMix(**data(asked, "test"), seconds=asked.seconds, size=size, seed=2, fixed=True)
-    return list(evaluate(rows(asked.output), track(test, "evaluating", total=len(test)), test.sample_rate, ("si_snr",)))
+    return list(evaluate(rows(folder), track(test, "evaluating", total=len(test)), test.sample_rate, ("si_snr",)))
 
 
 def main() -> None:
     asked = arguments()
+    size = (50 if asked.small else 3000) if asked.mixtures is None else asked.mixtures
+    # made now, so that what is wrong with the test data shows before days of training
+    test = LibriMix(**data(asked, "test"), seconds=asked.seconds, size=size, seed=2, fixed=True)
     for name in asked.preset:
         if leads():
             print(f"{name}:", flush=True)
         done = train(recipe(asked, name), asked.output / name, resume=True)
         if done.stopped_by in ("SIGINT", "SIGTERM"):
-            sys.exit(f"stopped at step {done.step}; the same command goes on from there")
+            print(f"stopped at step {done.step}; the same command goes on from there", file=sys.stderr)
+            sys.exit(130)  # as of `slotaudio train`: a job script can tell that there is more to do
     if not leads():
         return  # of several processes one evaluates
-    results = evaluated(asked)
+    results = evaluated(asked.output, test)
     write_results(asked.output / "table1.csv", results)
     Console(width=140).print(table1(results))
     command = shlex.join(["python", *sys.argv])

@@ -70,6 +70,11 @@ class Blend(Dataset[Item]):
         # in shared memory, so that worker processes that live on see the next epoch
         self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()
 
+    @property
+    def skipped(self) -> int:
+        """How many mixtures the parts drew again because a file could not be read."""
+        return sum(getattr(part, "skipped", 0) for part in self.parts)
+
     def set_epoch(self, epoch: int) -> None:
         """Move to the items of another epoch, unless they are fixed."""
         self._epoch[0] = 0 if self.fixed else epoch

@@ -16,11 +16,20 @@ from slotaudio.data.folder import FolderMixtures, SkippedUtterance
 from slotaudio.data.librimix_arithmetic import RATE
 from slotaudio.data.librimix_dynamic import DynamicMixtures
 from slotaudio.data.librimix_listed import Kind, ListedMixtures
-from slotaudio.data.librimix_metadata import NOISE_FOLDERS, SUBSETS, find_metadata, key_of, read_metadata, read_sexes
+from slotaudio.data.librimix_metadata import (
+    NOISE_FOLDERS,
+    SUBSETS,
+    described,
+    find_metadata,
+    key_of,
+    read_metadata,
+    read_sexes,
+)
 from slotaudio.data.librimix_official import OfficialMixtures, official_root
 from slotaudio.data.recordings import UnreadableUtterance
 from slotaudio.data.speech import SpeechFolder
 from slotaudio.errors import DataError
+from slotaudio.schema import fits, readable
 
 Item = tuple[Tensor, Tensor, dict[str, Any]]
 
@@ -62,7 +71,7 @@ class LibriMix(Dataset[Item]):
         noise: WHAM's noise (the folder with ``tr``, ``cv`` and ``tt``), which `kind` may need.
         noise_source: the noise is the last source, to be separated like the others.
         size: mixtures of an epoch: the first of a list; 20000 by default where there is none.
-        missing: ``"raise"`` stops if files of the list are missing; ``"skip"`` leaves their mixtures out and warns.
+        missing: ``"raise"`` stops if files of the list are missing; ``"skip"`` goes on without them and warns.
         on_error: ``"raise"`` stops at an unreadable file; ``"skip"`` takes another mixture and counts in `skipped`.
         cache: keep the utterances in memory, 115 MB per hour.
         fixed: every epoch is the first one, and crops begin with the mixture, as validation wants it.
@@ -93,6 +102,7 @@ class LibriMix(Dataset[Item]):
         fixed: bool = False,
     ) -> None:
         _check(sources, seconds, rate, seed, size)
+        _check_choices(subset=subset, length=length, kind=kind, mixing=mixing, missing=missing, on_error=on_error)
         place = located(path)
         if not place.is_dir():
             raise DataError(f"no such folder: {place}")
@@ -113,7 +123,7 @@ class LibriMix(Dataset[Item]):
             rows = read_metadata(lists, sources, noise=wham is not None)
             self.mixtures = ListedMixtures(place, rows, rate, length, kind, wham, noise_source, lists)
         else:
-            folder, sexes = _speech(place, subset, rate, lists, sources)
+            folder, sexes = _speech(place, subset, rate, lists, sources, missing)
             count = DYNAMIC_SIZE if size is None else size
             voices = 1 if kind == "mix_single" else sources
             options: Any = {"length": length, "cache": cache, "fixed": fixed, "on_error": on_error}
@@ -121,8 +131,8 @@ class LibriMix(Dataset[Item]):
             drawn.genders = {name: sexes[name] for name in folder.speakers if name in sexes} or drawn.genders
             part = None if wham is None else wham / NOISE_FOLDERS[subset]
             self.mixtures = DynamicMixtures(drawn, part if part is None or part.is_dir() else wham, noise_source, seed)
-        if not isinstance(self.mixtures, DynamicMixtures):
-            _report_missing(self.mixtures, lists, missing)
+        if not isinstance(self.mixtures, DynamicMixtures) and self.mixtures.dropped:
+            _report_missing(self.mixtures.complaint(lists or Path()), len(self.mixtures), missing)
         if cache and isinstance(self.mixtures, ListedMixtures):
             self.mixtures.preload()
         self.size = len(self.mixtures) if size is None else min(size, len(self.mixtures))
@@ -132,9 +142,8 @@ class LibriMix(Dataset[Item]):
     @property
     def skipped(self) -> int:
         """How many mixtures were replaced by others because a file could not be read."""
-        if isinstance(self.mixtures, DynamicMixtures):
-            return self.mixtures.speech.skipped
-        return int(self._state[1])
+        drawn = self.mixtures.speech.skipped if isinstance(self.mixtures, DynamicMixtures) else 0
+        return drawn + int(self._state[1])
 
     def set_epoch(self, epoch: int) -> None:
         """Move to the crops, or the dynamic mixtures, of another epoch, unless they are fixed."""
@@ -149,11 +158,11 @@ class LibriMix(Dataset[Item]):
         if not 0 <= index < self.size:
             raise IndexError(index)
         epoch = int(self._state[0])
-        if isinstance(self.mixtures, DynamicMixtures):
-            return self.mixtures.item(index, epoch)
         rng = np.random.default_rng([self.seed, epoch, index])
         for _ in range(_PATIENCE):
             try:
+                if isinstance(self.mixtures, DynamicMixtures):
+                    return self.mixtures.item(index, epoch)
                 return self._crop(self.mixtures, index, rng)
             except UnreadableUtterance as error:
                 if self.on_error == "raise":
@@ -188,6 +197,13 @@ def _check(sources: int, seconds: float | None, rate: int, seed: int, size: int 
         raise DataError(f"seed = {seed}, size = {size}: a seed is 0 or more, a size 1 or more")
 
 
+def _check_choices(**chosen: str) -> None:
+    for name, value in chosen.items():
+        choices = LibriMix.__init__.__annotations__[name]
+        if not fits(choices, value):
+            raise DataError(f"{name} = {value!r} is not {readable(choices)}")
+
+
 def _mixing(asked: str, path: Path, generated: Path | None, metadata: str | Path | None) -> str:
     if asked == "auto":
         return "official" if generated is not None else "dynamic" if metadata is None else "listed"
@@ -210,7 +226,7 @@ def _wham(noise: str | Path | None, kind: str) -> Path:
 
 
 def _speech(
-    path: Path, subset: str, rate: int, lists: Path | None, sources: int
+    path: Path, subset: str, rate: int, lists: Path | None, sources: int, missing: str
 ) -> tuple[SpeechFolder, dict[str, str]]:
     """Return LibriSpeech's part of a subset, limited to the utterances of a list, and the speakers' sexes."""
     root = path / "LibriSpeech" if (path / "LibriSpeech").is_dir() else path
@@ -225,15 +241,16 @@ def _speech(
         wanted = {key for row in read_metadata(lists, sources) for key in row.keys}
         kept = {name: tuple(u for u in us if key_of(u) in wanted) for name, us in folder.speakers.items()}
         folder.speakers = {name: utterances for name, utterances in kept.items() if utterances}
+        gone = sorted(wanted.difference(key_of(u) for us in kept.values() for u in us))
+        if gone:
+            complaint = f"{len(gone)} of the {len(wanted)} utterances of {lists} ({described(gone)}) are not in {place}"
+            _report_missing(complaint, len(folder.speakers), missing)
     return folder, dict(read_sexes(lists, root, path))
 
 
-def _report_missing(mixtures: OfficialMixtures | ListedMixtures, lists: Path | None, missing: str) -> None:
-    if not mixtures.dropped:
-        return
-    complaint = mixtures.complaint(lists or Path())
+def _report_missing(complaint: str, left: int, missing: str) -> None:
     if missing == "raise":
         raise DataError(f"{complaint}; missing = 'skip' goes on without them")
-    if not len(mixtures):
+    if not left:
         raise DataError(f"{complaint}: nothing is left")
     warnings.warn(f"left out: {complaint}", MissingUtterances, stacklevel=3)

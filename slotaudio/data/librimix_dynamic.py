@@ -12,7 +12,8 @@ from slotaudio import audio
 from slotaudio.data import librimix_arithmetic as arithmetic
 from slotaudio.data.folder import FolderMixtures
 from slotaudio.data.mixing import LOUDNESS, PEAK, SILENCE_DB, active_level
-from slotaudio.errors import DataError
+from slotaudio.data.recordings import UnreadableUtterance
+from slotaudio.errors import AudioFileError, DataError
 
 NOISE_LOUDNESS = (LOUDNESS[0] - 5, LOUDNESS[1] - 5)
 """LibriMix's noise is 5 dB quieter than its speech."""
@@ -43,13 +44,21 @@ class DynamicMixtures:
         return len(self.speech)
 
     def item(self, index: int, epoch: int) -> Item:
-        """Return an item of an epoch."""
+        """Return an item of an epoch.
+
+        Raises:
+            UnreadableUtterance: a file cannot be read.
+        """
         mixture, sources, metadata = self.speech[index]
         if self.noise is None:
             return mixture, sources, metadata
         rng = np.random.default_rng([self.seed, epoch, index, 1])
         path = self.noises[rng.integers(len(self.noises))]
-        every = torch.cat([sources, self._noise(path, rng, mixture.shape[-1])[None, None]])
+        try:
+            noise = self._noise(path, rng, mixture.shape[-1])
+        except AudioFileError as error:
+            raise UnreadableUtterance(str(error)) from None
+        every = torch.cat([sources, noise[None, None]])
         peak = float(every.sum(0).abs().max())
         every = every * min(1.0, PEAK / peak) if peak > PEAK else every
         kept = len(every) if self.noise_source else len(sources)

@@ -126,7 +126,8 @@ def described(names: Sequence[str], most: int = 5) -> str:
 
 def _read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        # "utf-8-sig": spreadsheets mark their files, and the first column would not be found
+        with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, restval="")
             lines = list(reader)
             columns = list(reader.fieldnames or ())

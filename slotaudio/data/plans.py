@@ -95,7 +95,7 @@ def read_list(path: str | Path, folder: SpeechFolder) -> list[Plan]:
             are not in the folder (says how many and which first).
     """
     try:
-        with Path(path).open(encoding="utf-8", newline="") as file:
+        with Path(path).open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file))
     except OSError as error:
         raise DataError(f"cannot read the list {path}: {error.strerror}") from None

@@ -84,7 +84,7 @@ def read_genders(path: Path) -> Mapping[str, str]:
         DataError: the file is missing or lacks a column.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file)
             missing = {"speaker", "gender"} - set(rows.fieldnames or ())
             if missing:

@@ -52,7 +52,7 @@ def read_list(path: str | os.PathLike[str]) -> list[Recording]:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # Windows marks its text files
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"the list {path} cannot be read: {error}") from None
     lines = _column(path, text) if path.suffix.lower() == ".csv" else text.splitlines()
@@ -129,7 +129,10 @@ class Corpus:
         while waiting:
             busy = []
             for recording in waiting:
-                outcome = self._try(recording, work)
+                try:
+                    outcome = self._try(recording, work)
+                except OSError as error:  # of the records, as on a full disk; the next start does the recording again
+                    outcome = Outcome(recording, error=SlotaudioError(f"{recording.path} was not recorded: {error}"))
                 if outcome is None:
                     busy.append(recording)
                 else:
@@ -155,8 +158,11 @@ class Corpus:
             try:
                 outputs = work(recording.path, (self.folder / recording.name).parent, begun)
             except Exception as error:
-                mark.unlink()
-                self._write(self._beside(recording, ".failed"), f"{error}\n")
+                if not begun:
+                    mark.unlink()
+                told = str(error) if isinstance(error, SlotaudioError) else f"{type(error).__name__}: {error}"
+                with suppress(OSError):  # on a full disk the other workers find out for themselves
+                    self._write(self._beside(recording, ".failed"), f"{told}\n")
                 return Outcome(recording, error=error)
             names = [os.path.relpath(output, self.folder) for output in outputs]
             self._write(self._beside(recording, ".json"), json.dumps({"outputs": names}) + "\n")

@@ -1,6 +1,7 @@
 """`train`: from a recipe to a folder with checkpoints, logs and a model that can be used."""
 
 import copy
+import errno
 import logging
 import shlex
 import sys
@@ -166,6 +167,11 @@ def _fit(
         raise CostNotFinite(f"{error}. The utterances of step {divergence.step} are in {divergence.report}.") from None
     except SlotaudioError as error:
         failure = _without_worker(error)
+    except OSError as error:  # the logs: what goes wrong with checkpoints is kept until the end
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        sentence = f"the log in {place.path} cannot be written: {error.strerror}; the last checkpoint is kept"
+        failure = SlotaudioError(checkpoints.failure or sentence)
     if failure is not None:  # raised here, where nothing holds the worker processes any more
         raise failure
     skipped = getattr(batches.dataset, "skipped", 0)

@@ -64,3 +64,30 @@ def test_training_speakers_are_never_tested_on(monkeypatch, tmp_path, capsys):
     with pytest.raises(SystemExit):
         runpy.run_path(SCRIPT, run_name="__main__")
     assert "has no dev-clean: --unseen names a folder of speakers" in capsys.readouterr().err
+
+
+def test_what_is_wrong_with_the_test_data_shows_before_training(monkeypatch, tmp_path):
+    for part in ("train-clean-360", "dev-clean"):
+        (tmp_path / "LibriSpeech" / part).mkdir(parents=True)
+    asked(monkeypatch, f"--librispeech {tmp_path} -o {tmp_path / 'runs'}")
+    with pytest.raises(SystemExit, match="holds no test-clean for subset 'test'; it holds dev-clean, train-clean-360"):
+        runpy.run_path(SCRIPT, run_name="__main__")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_help_explains_every_variant(monkeypatch, capsys):
+    asked(monkeypatch, "--help")
+    script = runpy.run_path(SCRIPT)
+    with pytest.raises(SystemExit):
+        script["arguments"]()
+    printed = " ".join(capsys.readouterr().out.split())
+    assert all(f"{name}: " in printed for name in script["PRESETS"])
+
+
+def test_damaged_and_missing_utterances_are_skipped_when_told(monkeypatch):
+    for options, wanted in (("", None), ("--skip", "skip")):
+        asked(monkeypatch, "--small", options)
+        script = runpy.run_path(SCRIPT)
+        told = [script["recipe"](script["arguments"](), "audioslots").table["data"]["train"]]
+        told.append(script["data"](script["arguments"](), "test"))
+        assert all(part.get("on_error") == part.get("missing") == wanted for part in told)

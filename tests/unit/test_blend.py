@@ -1,9 +1,12 @@
 """`Blend`: shares, determinism, epochs, options for all parts, bad options."""
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 
 from slotaudio.data.blend import Blend
+from slotaudio.data.folder import SkippedUtterance
 from slotaudio.errors import DataError
 
 PARTS = {"pairs": {"name": "folder"}, "talks": {"name": "conversations", "turn": (0.5, 2.0)}}
@@ -65,3 +68,14 @@ def test_parts_of_one_folder_share_what_is_kept_in_memory():
 def test_bad_options_say_what_is_possible(options, message):
     with pytest.raises(DataError, match=message):
         blend(**options)
+
+
+def test_what_the_parts_could_not_read_is_counted(tmp_path):
+    for number in range(3):
+        (tmp_path / f"voice{number}").mkdir()
+        soundfile.write(tmp_path / f"voice{number}/1.wav", 0.1 * np.random.default_rng(number).normal(size=9000), 16000)
+    (tmp_path / "voice0/1.wav").write_bytes(b"not audio")
+    data = blend({"pairs": {"name": "folder", "on_error": "skip"}}, shares={"pairs": 1.0}, path=tmp_path)
+    with pytest.warns(SkippedUtterance):
+        assert len(list(data)) == 40
+    assert data.skipped == data.parts[0].skipped > 0

@@ -1,5 +1,6 @@
 """A corpus and its workers: nothing twice, nothing lost, whoever is killed when."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -111,6 +112,42 @@ def test_a_second_start_does_what_is_left_and_tries_failures_again(tmp_path):
     assert second[1].outputs == tuple(tmp_path / f"out/speaker1/1_slot{slot}.wav" for slot in (1, 2))
 
 
+def test_what_a_killed_worker_left_is_replaced_even_after_a_failure(tmp_path):
+    recordings = corpus_of(tmp_path, 1)
+    corpus = Corpus(tmp_path / "out", {"model": "a"})
+    (tmp_path / "out/.separated/0.flac.begun").touch()
+    (tmp_path / "out/0_slot1.wav").write_text("half of it")
+
+    def fail(path, target, force):
+        raise MemoryError
+
+    assert isinstance(next(corpus.separate(recordings, fail)).error, MemoryError)
+    assert str(next(corpus.separate(recordings, fail)).error) == "MemoryError:"
+    os.utime(tmp_path / "out/.separated/0.flac.failed", (0, 0))  # an earlier start's
+    assert [outcome.error for outcome in separate(tmp_path, recordings)] == [None]
+    assert (tmp_path / "out/0_slot1.wav").read_text() == "0.flac"
+
+
+def test_a_full_disk_fails_a_recording_and_the_next_start_does_it_again(tmp_path, monkeypatch):
+    recordings = corpus_of(tmp_path, 2)
+    write = Corpus._write
+
+    def full(corpus, path, text):
+        if path.name == "0.flac.json":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(corpus, path, text)
+
+    monkeypatch.setattr(Corpus, "_write", full)
+    first, second = separate(tmp_path, recordings)
+    assert str(first.error).endswith("0.flac was not recorded: [Errno 28] No space left on device")
+    assert second.error is None
+    monkeypatch.undo()
+    assert [(outcome.error, outcome.before) for outcome in separate(tmp_path, recordings)] == [
+        (None, False),
+        (None, True),
+    ]
+
+
 def test_a_failure_is_told_to_the_other_workers_once(tmp_path):
     recordings = corpus_of(tmp_path, 1)
     corpora = [Corpus(tmp_path / "out", {}) for _ in range(2)]
@@ -135,12 +172,15 @@ def test_other_options_need_another_folder(tmp_path):
         Corpus(tmp_path / "file", {})
 
 
-def test_lists_may_be_tables(tmp_path):
+def test_lists_may_be_tables_and_come_from_windows(tmp_path):
     (tmp_path / "mixtures.csv").write_text("id,mixture_path,length\n1,a/x.wav,3\n2,b/c/x.wav,4\n")
-    assert read_list(tmp_path / "mixtures.csv") == [
-        Recording(tmp_path / "a/x.wav", "a/x.wav"),
-        Recording(tmp_path / "b/c/x.wav", "b/c/x.wav"),
-    ]
+    (tmp_path / "windows.csv").write_bytes(b"\xef\xbb\xbfpath\r\na/x.wav\r\nb/c/x.wav\r\n")
+    (tmp_path / "windows.txt").write_bytes(b"\xef\xbb\xbfa/x.wav\r\nb/c/x.wav\r\n")
+    for name in ("mixtures.csv", "windows.csv", "windows.txt"):
+        assert read_list(tmp_path / name) == [
+            Recording(tmp_path / "a/x.wav", "a/x.wav"),
+            Recording(tmp_path / "b/c/x.wav", "b/c/x.wav"),
+        ]
 
 
 @pytest.mark.parametrize(

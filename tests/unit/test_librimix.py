@@ -9,8 +9,9 @@ import torch
 from scipy.signal import resample_poly
 
 from slotaudio.compose import build
-from slotaudio.data.librimix import LibriMix, MissingUtterances
+from slotaudio.data.librimix import LibriMix, MissingUtterances, _check_choices
 from slotaudio.data.librimix_arithmetic import pcm16
+from slotaudio.data.librimix_metadata import read_metadata
 from slotaudio.data.mixing import PEAK
 from slotaudio.errors import DataError, UserError
 
@@ -177,6 +178,14 @@ def test_missing_utterances_are_named_counted_and_left_out_when_told(corpus, tmp
     with pytest.warns(MissingUtterances, match=complaint):
         some = listed(corpus, metadata=table, missing="skip")
     assert [item[2]["id"] for item in some] == [f"{KEYS[0]}_{KEYS[1]}"]
+    dynamic = {"metadata": table, "mixing": "dynamic", "seconds": 0.5, "size": 3}
+    with pytest.raises(DataError, match=r"2 of the 4 utterances of .* \(9-9-0001, 9-9-0002\) are not in .*; missing ="):
+        listed(corpus, **dynamic)
+    with pytest.warns(MissingUtterances, match="2 of the 4 utterances"):
+        assert len(list(listed(corpus, **dynamic, missing="skip"))) == 3
+    nothing = write_list(tmp_path / "nothing.csv", [("9-9-0002", "9-9-0001")])
+    with pytest.raises(DataError, match="nothing is left"):
+        listed(corpus, **{**dynamic, "metadata": nothing}, missing="skip")
     gone = write_list(tmp_path / "noise.csv", [(KEYS[0], KEYS[1])], ["tr/gone.wav"])
     with pytest.raises(DataError, match=r"1 noises \(tr/gone.wav\) are not in"):
         listed(corpus, metadata=gone, kind="mix_both", noise=corpus / "wham")
@@ -193,6 +202,19 @@ def test_damaged_utterances_stop_or_are_replaced_and_counted(corpus, tmp_path):
     tolerant = LibriMix(tmp_path, **options, on_error="skip")
     with pytest.warns(UserWarning, match="skipped"):
         assert tolerant[0][2]["id"] in {row.id for row in tolerant.mixtures.rows[1:]}
+    assert tolerant.skipped >= 1
+
+
+def test_damaged_noise_stops_or_is_replaced_and_counted(corpus, tmp_path):
+    (tmp_path / "tr").mkdir()
+    (tmp_path / "tr/good.wav").write_bytes((corpus / "wham/tr/long.wav").read_bytes())
+    (tmp_path / "tr/bad.wav").write_bytes(b"not audio")
+    options = {"mixing": "dynamic", "seconds": 0.5, "kind": "mix_both", "noise": tmp_path, "size": 12}
+    with pytest.raises(DataError, match=r"bad\.wav"):
+        list(listed(corpus, **options))
+    tolerant = listed(corpus, **options, on_error="skip")
+    with pytest.warns(UserWarning, match=r"skipped: .*bad\.wav"):
+        assert len(list(tolerant)) == 12
     assert tolerant.skipped >= 1
 
 
@@ -269,6 +291,19 @@ def test_unfit_options_are_explained(corpus, options, complaint):
         listed(corpus, **options)
     with pytest.raises(UserError, match="one of"):
         build("dataset", {"name": "librimix", "path": str(corpus), "subset": "train-other"})
+
+
+def test_choices_are_explained_to_callers_from_python_too():
+    with pytest.raises(DataError, match=r"subset = 'train-clean-100' is not one of 'train-360', 'train-100', 'dev'"):
+        _check_choices(subset="train-clean-100")
+    _check_choices(subset="dev", length="min", kind="mix_both", mixing="listed", missing="skip", on_error="raise")
+
+
+def test_lists_that_went_through_a_spreadsheet_are_read(corpus, tmp_path):
+    table = corpus / f"metadata/Libri2Mix/libri2mix_{PART}.csv"
+    lines = table.read_text().splitlines()
+    (tmp_path / "list.csv").write_bytes("\r\n".join(["\ufeff" + lines[0], *lines[1:], "", ""]).encode())
+    assert read_metadata(tmp_path / "list.csv", 2) == read_metadata(table, 2)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import signal
 
 import pytest
 import torch
+from lightning.pytorch.loggers import CSVLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from slotaudio.errors import SlotaudioError, UserError
@@ -225,6 +226,24 @@ def test_a_full_disk_keeps_the_checkpoint_before(script, monkeypatch, capsys):
     monkeypatch.undo()
     assert torch.load(script.folder / "run/last.ckpt", weights_only=True)["global_step"] == 2
     assert not list(script.folder.glob("run/*.partial"))
+
+
+def test_a_disk_too_full_for_the_log_keeps_the_checkpoint_too(script, monkeypatch):
+    save = CSVLogger.save
+
+    def full(logger):
+        if (script.folder / "run/last.ckpt").exists():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(logger)
+
+    monkeypatch.setattr(CSVLogger, "save", full)
+    with pytest.raises(
+        SlotaudioError, match=r"cannot be written: No space left on device; the last checkpoint is kept"
+    ):
+        script.train("run")
+    monkeypatch.undo()
+    assert torch.load(script.folder / "run/last.ckpt", weights_only=True)["global_step"] == 2
+    assert script.train("run", resume=True).step == 6
 
 
 def test_checkpoints_are_never_unpickled(tmp_path):
