@@ -75,7 +75,9 @@ class Offers:
             origin = manager.distributions.get(plugin)
             for name, target in result.items():
                 if not isinstance(name, str) or not re.fullmatch(r"[\w.-]+", name):  # plugin/name must stay readable
-                    manager.fail(plugin, f"{hook}() offers the name {name!r}; names are of letters, digits, _ - and .")
+                    manager.fail(
+                        plugin, f"{hook}() offers {name!r}: {target!r}; names are of letters, digits, _ - and ."
+                    )
                 elif not self.is_target(target):
                     manager.fail(plugin, f"{hook}() offers {name!r}: {target!r}, not {self.form}")
                 else:

@@ -56,7 +56,7 @@ FAILURES = {
     "empty": ["no function of it is marked with @slotaudio.hookimpl. Known hooks: slotaudio_bottlenecks, "],
     "listing": ["slotaudio_encoders() returned list, not a mapping of names to targets"],
     "unspeakable": [
-        "slotaudio_encoders() offers the name 'a/b'; names are of letters, digits, _ - and .",
+        "slotaudio_encoders() offers 'a/b': 'a:B'; names are of letters, digits, _ - and .",
         "slotaudio_encoders() offers 'c': 3, not \"package.module:Attribute\"",
     ],
 }

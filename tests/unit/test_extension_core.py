@@ -211,7 +211,7 @@ def test_build_can_be_wrapped_and_replaced(process_wide):
         return component
 
     process_wide.register(types.SimpleNamespace(slotaudio_build=slotaudio_build), name="recorder")
-    process_wide.register(plugin(slotaudio_matchers={"any": lambda: max}), name="plain")
+    process_wide.register(plugin(slotaudio_matchers={"any": lambda: len}), name="plain")
     built = build("matcher", {"name": "any"})
     assert seen == [("matcher", "any", {}, built)]
 
