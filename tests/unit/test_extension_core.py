@@ -179,7 +179,7 @@ def test_a_hook_that_raises_loses_only_its_own_components(manager):
         (None, "returned NoneType, not a mapping"),
         ({"mine": 5}, "offers 'mine': 5, not"),
         ({"mine": "module.without.attribute"}, 'not "package.module:Attribute"'),
-        ({7: "a:B"}, "offers the name 7; names are of letters"),
+        ({7: "a:B"}, "offers 7: 'a:B'"),
     ],
 )
 def test_a_hook_that_returns_nonsense_is_reported(manager, result, complaint):
