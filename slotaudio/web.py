@@ -42,16 +42,14 @@ class Page:
         self.longest = longest
         self.folder = folder
         self._separators: dict[tuple[str, str], Separator] = {}
-        self.slots = max(self.separator(model, "as many as the model has").model.slots for model in self.models)
+        numbers = ("as many as the model has", "find out")  # for which "default" is two different models
+        self.slots = max(self.separator(model, number).model.slots for model in self.models for number in numbers)
 
     def separator(self, model: str, number: str) -> Separator:
-        """Return a separator; each model is loaded once."""
+        """Return a separator, which is made once; "default" is the model that knows about such a number."""
         key = (model, number)
         if key not in self._separators:
-            loaded = next((made.model for (name, _), made in self._separators.items() if name == model), None)
-            if loaded is None:
-                loaded = Separator.from_pretrained(model).model
-            self._separators[key] = Separator(loaded, sources=NUMBERS[number])
+            self._separators[key] = Separator.from_pretrained(model, sources=NUMBERS[number])
         return self._separators[key]
 
     def separate(

@@ -42,7 +42,12 @@ def test_a_broken_torchaudio_is_told_apart_from_what_works(tmp_path):
     assert 'pip install "torch>=2.11,<2.15" torchaudio==2.11.0' in found["libraries", "torchaudio"]["cure"]
     assert "real-time factor" in found["self test", "separation"]["found"]
     assert found["libraries", "threads"]["found"] == "1 (OMP_NUM_THREADS=1)"
-    assert {name for area, name in found if area == "models"} == {"audioslots-small", "band-split", "band-split-three"}
+    assert {name for area, name in found if area == "models"} == {
+        "audioslots-small",
+        "band-split",
+        "band-split-fast",
+        "band-split-three",
+    }
     assert "GB free" in found["disks", "temporary"]["found"]
 
 

@@ -8,7 +8,7 @@ from slotaudio.data.bundled import speech
 from slotaudio.data.folder import FolderMixtures
 
 
-@pytest.mark.parametrize("model", ["band-split", "band-split-three", "audioslots-small"])
+@pytest.mark.parametrize("model", ["band-split", "band-split-fast", "band-split-three", "audioslots-small"])
 def test_bfloat16_changes_little_and_shows_nowhere(model):
     mixture = FolderMixtures(speech("dev"), 2.0, size=1, seed=1, fixed=True)[0][0]
     fine, seen = Separator.from_pretrained(model)(mixture).sources, []
