@@ -149,8 +149,10 @@ print((package / "tests" / "test_patches.py").read_text())
 
 # %%
 # Behind it is the conformance suite of the family, the same that the built-in encoders pass: batch items do not
-# see each other, gradients reach every parameter, silence is legal, what was saved computes the same, ... Each
-# check is named after the contract that its failure breaks.
+# see each other, gradients reach every parameter, silence is legal, what was saved computes the same, nothing kept
+# from earlier calls goes stale, ... Each check is named after the contract that its failure breaks. Attributes of
+# the class say what a component does otherwise on purpose: ``local = False`` for an encoder whose tokens mix
+# everything, ``exact_gradients = False`` where back-propagation approximates.
 
 test = [sys.executable, "-m", "pytest", "-q", "--conformance-examples", "2", "-p", "no:cacheprovider"]
 run(*test, str(package / "tests"), env=installed)

@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
+from slotaudio.testing.drawing import noise
 from slotaudio.testing.equivariance import difference
 from slotaudio.testing.modules import ModuleConformance
 
@@ -33,6 +34,32 @@ class AttentionChecks(ModuleConformance):
                 self._require_shares(attention, "")
 
         self.for_all(check)
+
+    def test_attention_is_in_the_order_of_the_tokens(self) -> None:
+        """What a token holds moves the attention to it more than that to others."""
+
+        def check(seed: int, **sizes: int) -> None:
+            module, inputs = self.module(torch.float64), self.double(self.inputs(seed, **sizes))
+            features = inputs[0]
+            features.tokens.requires_grad_()
+            attention = self.call(module, *inputs).attention
+            if attention is None or not attention.requires_grad or sizes["tokens"] < 2:
+                return
+            ways = noise(seed, *attention.shape[:3]).to(attention)
+            moved = torch.stack(
+                [
+                    torch.autograd.grad((shares * ways).sum(), features.tokens, retain_graph=True)[0]
+                    .abs()
+                    .sum((0, 1, 3))
+                    for shares in attention.unbind(3)
+                ]
+            )
+            own = float(moved.diagonal().mean())
+            other = float((moved.sum() - moved.diagonal().sum()) / (moved.numel() - len(moved)))
+            how = "shows attention in another order than that of the tokens: it moves with other tokens' content"
+            self.require(own > other, how)
+
+        self.for_all(check, **self.largest())
 
     def test_temperature_matters(self) -> None:
         """A lower temperature sharpens the attention, which stays normalised: it acts before the softmax."""

@@ -8,9 +8,10 @@ from torch import Tensor
 
 from slotaudio.testing.attention import AttentionChecks
 from slotaudio.testing.axes import mapped
-from slotaudio.testing.component import global_randomness
 from slotaudio.testing.drawing import generator, noise, wave
 from slotaudio.testing.equivariance import TOLERANCE, assert_equivariant
+from slotaudio.testing.process import global_randomness, seeded
+from slotaudio.testing.stages import parameters
 from slotaudio.types import Bottleneck, Features, Slots
 
 
@@ -25,6 +26,7 @@ class BottleneckConformance(AttentionChecks):
         axes: of the tokens' positions, 2 for frequency and time.
         steps: least and largest number of windows in one call.
         causal: a later window never changes an earlier one; False for those that look at a whole recording.
+        recording: windows of the recordings on which that is checked.
     """
 
     family = "bottleneck"
@@ -36,6 +38,7 @@ class BottleneckConformance(AttentionChecks):
     axes: ClassVar[int] = 2
     steps: ClassVar[tuple[int, int]] = (1, 3)
     causal: ClassVar[bool] = True
+    recording: ClassVar[int] = 7
 
     def offered(self) -> dict[str, Any]:
         fixed = self.tokens[0] if self.tokens[0] == self.tokens[1] else None
@@ -107,6 +110,34 @@ class BottleneckConformance(AttentionChecks):
             bool((apart > 0).all()), "starts two slots from the same vector: nothing can tell them apart later"
         )
 
+    def test_initial_slots_need_no_generator(self) -> None:
+        """Without a generator there are initial slots as well, of the module's precision, for a batch of any size."""
+        for dtype in (torch.float32, torch.float64):
+            module = self.module(dtype)
+            for batch in (1, 4):
+                with seeded(0), torch.no_grad():
+                    initial = module.initial_slots(batch)
+                    drawn = module.initial_slots(batch, generator(0))
+                for found in (initial, drawn):
+                    self.require_shape("initial_slots", found, (batch, self.slots, module.slot_dim))
+                    how = f"returns initial slots in {found.dtype} when its weights are {dtype}"
+                    self.require(found.dtype == dtype or not parameters(module), how)
+
+    def test_presence_is_a_logit(self) -> None:
+        """Presence is a logit of any size: what always lies between 0 and 1 is a probability."""
+        inside = True
+        for seed in range(8):
+            module = self.module()
+            for parameter in parameters(module).values():
+                with torch.no_grad():
+                    parameter += torch.randn(parameter.shape, generator=generator(seed))
+            with torch.no_grad():
+                presence = self.call(module, *self.inputs(seed, **self.largest())).presence
+            if presence is None:
+                return
+            inside = inside and bool(((presence >= 0) & (presence <= 1)).all())
+        self.require(not inside, "returns a presence between 0 and 1 whatever its weights: a probability, not a logit")
+
     def test_permuting_the_initial_slots_permutes_the_result(self) -> None:
         """Slots are a set: their order in is their order out, through all windows, and matters to nothing else."""
         if self.largest()["slots"] > 1:
@@ -155,7 +186,7 @@ class BottleneckConformance(AttentionChecks):
                         how = f"lets window {cut} and later ones change those before"
                         self.require_close(found, expected, TOLERANCE[torch.float64], how)
 
-            self.for_all(check, steps=self.steps[1])
+            self.for_all(check, steps=max(self.recording, self.steps[1]))
 
     def test_window_by_window_equals_one_call(self) -> None:
         """Streaming is the same path: each window starts where the last one said (`carried`), or from the start."""
@@ -176,7 +207,7 @@ class BottleneckConformance(AttentionChecks):
                 if whole.carried is not None:
                     self.require_close(start, whole.carried, TOLERANCE[torch.float64], "carries on from elsewhere")
 
-            self.for_all(check, steps=self.steps[1])
+            self.for_all(check, steps=max(self.recording, self.steps[1]))
 
 
 def _steps(slots: Slots, which: slice) -> Slots:

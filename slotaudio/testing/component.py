@@ -4,14 +4,11 @@ import functools
 import inspect
 import json
 import os
-import random
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NoReturn
 
-import numpy as np
 import torch
 
 from slotaudio.compose import build, check_options
@@ -20,6 +17,7 @@ from slotaudio.errors import WrongOptions
 from slotaudio.pluginmanager import BUILTIN
 from slotaudio.registry import FAMILIES, REGISTRIES, Offer
 from slotaudio.spec import Spec
+from slotaudio.testing.process import generators, seeded, settings, settings_kept
 
 _LISTING = """
 import json, sys
@@ -80,6 +78,26 @@ class ComponentConformance:
             f"has no summary for `slotaudio components`: {summary or 'the docstring is missing'}",
         )
 
+    def test_it_leaves_what_everybody_shares_alone(self) -> None:
+        """Building and using it seeds no shared generator and changes no setting of torch, numpy or the process."""
+        states = []
+        for seed in (1, 2):
+            with seeded(seed), settings_kept():
+                before = settings()
+                self.exercise()
+                after = settings()
+                states.append(generators())
+            for name, value in before.items():
+                how = f"changes what {name} sets for the whole process, from {value} to {after[name]}"
+                self.require(after[name] == value, how)
+        for name in states[0]:
+            how = f"calls {name} for the whole process: from there on everybody's random numbers repeat"
+            self.require(states[0][name] != states[1][name], how)
+
+    def exercise(self) -> None:
+        """Build it and use it as it is going to be used."""
+        self.build()
+
     @property
     def name(self) -> str:
         """How messages call it."""
@@ -136,28 +154,3 @@ def _listing(plugin: str) -> dict[str, Any]:
     if done.returncode:
         raise BrokenContract(f"listing plug-in {plugin!r} fails: {done.stderr.strip()}")
     return json.loads(done.stdout)
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Seed the generators that everybody shares, and put them back afterwards."""
-    numpy, python = np.random.get_state(), random.getstate()  # noqa: NPY002 (the hidden one is meant)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        np.random.seed(seed)  # noqa: NPY002
-        random.seed(seed)
-        try:
-            yield
-        finally:
-            np.random.set_state(numpy)  # noqa: NPY002
-            random.setstate(python)
-
-
-def global_randomness() -> tuple[bytes, bytes]:
-    """Return the states of the shared generators of torch and numpy.
-
-    That of `random` is left out: runtime type checkers draw from it. Whether a result depends on it shows
-    when it is `seeded` otherwise.
-    """
-    _, keys, position, *_ = np.random.get_state()  # noqa: NPY002
-    return torch.get_rng_state().numpy().tobytes(), np.asarray(keys).tobytes() + str(position).encode()

@@ -10,7 +10,9 @@ from typing import Any, ClassVar
 import torch
 
 from slotaudio.errors import UserError
-from slotaudio.testing.component import ComponentConformance, global_randomness, seeded
+from slotaudio.testing.component import ComponentConformance
+from slotaudio.testing.elsewhere import digest, elsewhere
+from slotaudio.testing.process import global_randomness, seeded
 
 
 class DatasetConformance(ComponentConformance):
@@ -22,12 +24,14 @@ class DatasetConformance(ComponentConformance):
         items: how many items are looked at.
         headroom: largest absolute value of a mixture.
         beside: largest absolute value of what a mixture holds beside its sources, which the data set documents.
+        epochs: another epoch has other items, where there is a `set_epoch`; False where all there is is read in order.
     """
 
     family = "dataset"
     items: ClassVar[int] = 3
     headroom: ClassVar[float] = 1.0
     beside: ClassVar[float] = 0.0
+    epochs: ClassVar[bool] = True
 
     def prepare(self, folder: Path) -> Mapping[str, Any]:
         """Write what the data set reads into an empty folder and return the options for that."""
@@ -46,6 +50,7 @@ class DatasetConformance(ComponentConformance):
             self.require(isinstance(item, tuple) and len(item) == 3, f"item {index} is no (mixture, sources, metadata)")
             mixture, sources, metadata = item
             self.require(mixture.dtype == sources.dtype == torch.float32, f"item {index} is not float32")
+            self.require(not mixture.requires_grad and not sources.requires_grad, f"item {index} requires a gradient")
             shape = tuple(mixture.shape)
             self.require(len(shape) == 2, f"item {index} has a mixture of shape {shape}, not channels time")
             self.require_shape(f"item {index} with sources", sources, (len(sources), *mixture.shape))
@@ -65,18 +70,62 @@ class DatasetConformance(ComponentConformance):
             self.require(gap <= self.beside, f"item {index} is off the sum of its sources by {gap:.1e}")
 
     def test_seed_epoch_and_index_decide_everything(self) -> None:
-        """The same item comes from another instance, another process, another order and another epoch in between."""
+        """The same item comes from another instance, an unpickled one, another order and another epoch in between."""
         dataset, other = self.build(), self.build()
         indices = self._indices(dataset)
         expected = [dataset[index] for index in indices]
         shipped = pickle.loads(pickle.dumps(dataset))
-        for index in reversed(indices):
+        for index, wanted in zip(reversed(indices), reversed(expected), strict=True):
             for found, where in ((other[index], "another instance"), (shipped[index], "a worker process")):
-                self._require_same(found, expected[index], f"item {index} is another in {where}")
+                self._require_same(found, wanted, f"item {index} is another in {where}")
         if hasattr(dataset, "set_epoch"):
             dataset.set_epoch(1)
             dataset.set_epoch(0)
         self._require_same(dataset[0], expected[0], "item 0 is another when asked for again")
+
+    def test_every_way_to_an_epoch_leads_to_the_same_items(self) -> None:
+        """An epoch's items do not depend on the epochs before, nor on a copy; other epochs have other items."""
+        dataset, other = self.build(), self.build()
+        if not hasattr(dataset, "set_epoch"):
+            return
+        indices = self._indices(dataset)
+        first = [dataset[index] for index in indices]
+        for epoch in (1, 2, 3):
+            dataset.set_epoch(epoch)
+        other.set_epoch(3)
+        shipped = pickle.loads(pickle.dumps(other))
+        for index in indices:
+            expected = other[index]
+            self._require_same(dataset[index], expected, f"item {index} of epoch 3 is another after epochs 1 and 2")
+            self._require_same(shipped[index], expected, f"item {index} of epoch 3 is another in a worker process")
+        moved = any(not torch.equal(other[index][0], before[0]) for index, before in zip(indices, first, strict=True))
+        self.require(moved or not self.epochs, "has the same items in epochs 0 and 3, although it has a set_epoch()")
+
+    def test_other_processes_have_the_same_items(self) -> None:
+        """Workers of a loader in a fresh interpreter give the same: nothing follows a worker's number or a hash."""
+        dataset = self.build()
+        indices = self._indices(dataset)
+        found = elsewhere(pickle.dumps((dataset, indices)))
+        for index, there in zip(indices, found or indices, strict=True):
+            same = found is None or digest(dataset[index]) == there
+            self.require(same, f"item {index} is another in another process, or in a worker of a loader")
+
+    def test_items_differ(self) -> None:
+        """The index matters."""
+        dataset = self.build()
+        items = [dataset[index][0] for index in self._indices(dataset)]
+        differ = any(not torch.equal(item, items[0]) for item in items[1:])
+        self.require(differ or len(items) < 2, "has the same item for every index")
+
+    def test_items_belong_to_whoever_asked(self) -> None:
+        """Writing to an item changes neither its other parts nor what comes when it is asked for again."""
+        dataset = self.build()
+        mixture, sources, metadata = dataset[0]
+        expected = mixture.clone(), sources.clone(), metadata
+        mixture.zero_()
+        self.require(torch.equal(sources, expected[1]), "returns a mixture that shares its memory with the sources")
+        sources.zero_()
+        self._require_same(dataset[0], expected, "gives its own memory: item 0 changes when it is written to")
 
     def test_no_global_generator_is_used(self) -> None:
         """Items neither depend on nor advance the generators that everybody shares."""
@@ -95,13 +144,19 @@ class DatasetConformance(ComponentConformance):
             self.require(not torch.equal(one[0], other[0]), "gives the same first item whatever the seed")
 
     def test_the_end_is_an_index_error(self) -> None:
-        """Beyond the last item comes IndexError, by which loops end."""
+        """Beyond the last item comes IndexError, by which loops end; item -1 is refused or the last, as in lists."""
         dataset = self.build()
         try:
             dataset[len(dataset)]
         except IndexError:
+            pass
+        else:
+            self.broken(f"has {len(dataset)} items and returns item {len(dataset)} as well")
+        try:
+            found = dataset[-1]
+        except IndexError:
             return
-        self.broken(f"has {len(dataset)} items and returns item {len(dataset)} as well")
+        self._require_same(found, dataset[len(dataset) - 1], "takes item -1 for another than the last one")
 
     def test_wrong_values_are_the_users_error(self) -> None:
         """An impossible length is answered at once and clearly, not by the first item."""
@@ -112,11 +167,17 @@ class DatasetConformance(ComponentConformance):
                 return
             self.broken("accepts seconds=-1.0")
 
-    def _indices(self, dataset: Any) -> range:
-        return range(min(self.items, len(dataset)))
+    def exercise(self) -> None:
+        """Build it and take an item."""
+        self.build()[0]
+
+    def _indices(self, dataset: Any) -> list[int]:
+        """Return the first indices, and the last."""
+        return sorted({*range(min(self.items, len(dataset))), len(dataset) - 1})
 
     def _require_same(self, found: Any, expected: Any, how: str) -> None:
         self.require(torch.equal(found[0], expected[0]) and torch.equal(found[1], expected[1]), how)
+        self.require(repr(found[2]) == repr(expected[2]), f"{how}: it says {found[2]} instead of {expected[2]}")
 
 
 _folders: list[tempfile.TemporaryDirectory[str]] = []

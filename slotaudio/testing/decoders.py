@@ -66,7 +66,8 @@ class DecoderConformance(ModuleConformance):
     def inputs(self, seed: int, **sizes: int) -> tuple[Any, ...]:
         batch, frames = sizes["batch"], sizes["frames"]
         values = noise(seed, batch, self.channels, self.freq, frames, *(() if self.real else (2,)))
-        spectrum = Spectrum(values if self.real else torch.view_as_complex(values), frames * self.hop)
+        length = frames * self.hop - self.hop // 3  # recordings seldom end where a frame does
+        spectrum = Spectrum(values if self.real else torch.view_as_complex(values), length)
         vectors = noise(seed + 1, batch, self.steps, sizes["slots"], self.slot_dim)
         return vectors, self.features(seed + 2, batch, frames), spectrum
 
@@ -88,13 +89,16 @@ class DecoderConformance(ModuleConformance):
         self.require_shape(given[0], getattr(output, given[0]), expected)
 
     def test_dimensions_are_threaded(self) -> None:
-        """It takes the width of slots that the bottleneck offers."""
-        for slot_dim in (5, 12) if self.takes("slot_dim") and "slot_dim" not in self.options else ():
-            module = self.build_from({**self.offered(), "slot_dim": slot_dim}).eval()
-            vectors, features, spectrum = self.inputs(0, **self.largest())
-            inputs = (noise(0, *vectors.shape[:-1], slot_dim), features, spectrum)
-            with torch.no_grad():
-                self.check_output(module, inputs, module(*inputs))
+        """It takes the width of slots, and the numbers of channels and frequencies, that it is offered."""
+        for name, values in (("slot_dim", (5, 12)), ("channels", (2,)), ("freq", (self.freq + 8,))):
+            if not self.takes(name) or name in {*self.options, *self.stages}:
+                continue
+            for value in values:
+                other = type(type(self).__name__, (type(self),), {name: value})()
+                module, inputs = other.build().eval(), other.inputs(0, **other.largest())
+                with torch.no_grad():
+                    output = module(*inputs)
+                other.check_output(module, inputs, output)
 
     def test_permuting_the_slots_permutes_the_estimates(self) -> None:
         """Estimates come in the order of their slots, which matters to nothing else."""
@@ -109,7 +113,7 @@ class DecoderConformance(ModuleConformance):
                 self.for_all(check, slots=self.slots[1])
 
     def test_each_slot_is_decoded_by_itself(self) -> None:
-        """What other slots hold does not change an estimate, unless the decoder says that slots interact."""
+        """What other slots hold, or that there are others, changes no estimate, unless slots are said to interact."""
         if not self.slots_interact and self.slots[1] > 1:
             module = self.module(torch.float64)
 
@@ -120,6 +124,11 @@ class DecoderConformance(ModuleConformance):
                     before, after = (self._first(self.call(module, each, *rest)) for each in (vectors, others))
                 how = "lets the other slots change the first one's estimate"
                 self.require_close(after, before, TOLERANCE[torch.float64], how)
+                if self.slots[0] == 1:
+                    with torch.no_grad():
+                        alone = self._first(self.call(module, vectors[:, :, :1], *rest))
+                    how = f"decodes a slot otherwise alone than as one of {sizes['slots']}"
+                    self.require_close(alone, before, TOLERANCE[torch.float64], how)
 
             self.for_all(check, slots=self.slots[1])
 

@@ -46,6 +46,8 @@ class DeviceChecks(StageConformance):
     def _simulate(self) -> None:
         pretence = FakeTensorMode(allow_fallback_kernels=False)
         real = self.module(), self.inputs(0, **self.largest())
+        with torch.no_grad():
+            self.call(real[0], *real[1])  # what it keeps from a call has to move, too
         with FakeCopyMode(pretence):
             module, inputs = copy.deepcopy(real)
         with pretence, torch.no_grad(), _Recurrent(), warnings.catch_warnings():

@@ -1,5 +1,6 @@
 """Conformance of embedders: recordings that come in blocks to vectors over time."""
 
+import itertools
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -12,8 +13,9 @@ from torch import Tensor
 from slotaudio.compose import compose
 from slotaudio.representation.embedding import Embedder, Embedding, joined
 from slotaudio.spec import Spec
-from slotaudio.testing.component import ComponentConformance, global_randomness, seeded
+from slotaudio.testing.component import ComponentConformance
 from slotaudio.testing.drawing import for_all, sizes, wave
+from slotaudio.testing.process import global_randomness, seeded
 
 if TYPE_CHECKING:
     from slotaudio.model import SlotModel
@@ -36,12 +38,12 @@ class EmbedderConformance(ComponentConformance):
 
     def model(self) -> "SlotModel":
         """Return a model to make features with; override it where a small AudioSlots is none."""
-        torch.manual_seed(0)
-        return compose(
-            encoder=Spec("resnet", depth=10, width=2),
-            bottleneck=Spec("slot_attention", slot_dim=8, presence=True),
-            decoder=Spec("spatial_broadcast", hidden=8, layers=1, patch=(8, 8)),
-        ).eval()
+        with seeded(0):
+            return compose(
+                encoder=Spec("resnet", depth=10, width=2),
+                bottleneck=Spec("slot_attention", slot_dim=8, presence=True),
+                decoder=Spec("spatial_broadcast", hidden=8, layers=1, patch=(8, 8)),
+            ).eval()
 
     def offered(self) -> dict[str, Any]:
         return {"model": self.model()} if self.takes("model") else {}
@@ -68,6 +70,8 @@ class EmbedderConformance(ComponentConformance):
                 values = getattr(found, name)
                 fits = values is None or values.shape == vectors.shape[:2]
                 self.require(fits, f"returns a {name} that is not one number for each step and slot")
+            likely = found.presence is None or bool(((found.presence >= 0) & (found.presence <= 1)).all())
+            self.require(likely, "returns a presence outside 0 to 1, which is no probability")
 
         for_all(check, self.examples, tenths=sizes(1, round(10 * self.seconds)))
 
@@ -90,6 +94,24 @@ class EmbedderConformance(ComponentConformance):
         self._embedded(embedder, other)
         self._require_same(self._embedded(embedder, one), first, "remembers the recording before")
 
+    def test_recordings_at_once_do_not_mix(self) -> None:
+        """Two recordings may be embedded in turn, block by block: each has a state of its own."""
+        embedder = self.build()
+        recordings = [wave(seed, 1, round(self.seconds * self.rate)) for seed in (1, 2)]
+        expected = [self._embedded(embedder, recording, 4000) for recording in recordings]
+        streams = [embedder(iter(recording.split(4000, dim=1)), self.rate) for recording in recordings]
+        turns = list(itertools.zip_longest(*streams))
+        for number, whole in enumerate(expected):
+            found = joined([turn[number] for turn in turns if turn[number] is not None])
+            self._require_same(found, whole, "mixes up two recordings that are embedded in turn")
+
+    def test_blocks_are_left_unchanged(self) -> None:
+        """The blocks belong to whoever reads the recording, who may need them again."""
+        recording = wave(0, 1, round(self.seconds * self.rate))
+        before = recording.clone()
+        self._embedded(self.build(), recording, 4000)
+        self.require(torch.equal(recording, before), "writes to the blocks that it is given")
+
     def test_any_rate_and_number_of_channels(self) -> None:
         """A recording is heard at any sample rate and with any number of channels; times stay seconds."""
         embedder = self.build()
@@ -100,11 +122,18 @@ class EmbedderConformance(ComponentConformance):
                 found = self._embedded(embedder, wave(0, channels, round(self.seconds * rate)), rate=rate)
             near = len(found) == len(expected) and np.allclose(found.times, expected.times, atol=0.02)
             self.require(near, f"gives {len(found)} steps at {rate} Hz and {len(expected)} at {self.rate} Hz")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            twice = self._embedded(embedder, wave(0, 1, round(self.seconds * self.rate)).expand(2, -1))
+        self._require_same(twice, expected, "gives something else of two equal channels than of one")
 
     def test_silence_is_finite(self) -> None:
         """Digital silence is normal input."""
         found = self._embedded(self.build(), torch.zeros(1, round(self.seconds * self.rate)))
-        self.require(bool(np.isfinite(found.vectors).all()), "returns vectors of silence that are not finite")
+        for name in ("vectors", "presence", "level"):
+            values = getattr(found, name)
+            finite = values is None or bool(np.isfinite(values).all())
+            self.require(finite, f"returns {name} that {'are' if name == 'vectors' else 'is'} not finite for silence")
 
     def test_it_gives_while_it_hears(self) -> None:
         """Recordings of any length take constant memory: what is finished comes before the recording is over."""
@@ -129,6 +158,10 @@ class EmbedderConformance(ComponentConformance):
             self.require(global_randomness() == before, "draws from a global generator")
         with seeded(2):
             self._require_same(self._embedded(embedder, recording), first, "depends on a global seed")
+
+    def exercise(self) -> None:
+        """Build it and embed a recording."""
+        self._embedded(self.build(), wave(0, 1, round(self.seconds * self.rate)))
 
     def _embedded(
         self, embedder: Embedder, recording: Float[Tensor, "channels _"], size: int | None = None, rate: int = 0

@@ -32,7 +32,7 @@ def assert_equivariant(
             the number of an axis, the same for every tensor of the inputs and outputs.
         dtype: float64 tells rounding from a broken symmetry best.
         contract: the function whose annotations name the axes; by default `module`'s own ``forward``.
-        permutations: how many random orders are tried, beside the reversed one.
+        permutations: how many random orders are tried, beside a rotation and a swap, of which all orders consist.
         tolerance: see `TOLERANCE`.
 
     Raises:
@@ -90,7 +90,9 @@ def _compare(there: Any, expected: Any, here: Any, result: Any, axis: str | int,
 
 def _orders(count: int, permutations: int) -> list[Tensor]:
     generator = torch.Generator().manual_seed(count)
-    return [torch.arange(count).flip(0), *(torch.randperm(count, generator=generator) for _ in range(permutations))]
+    places = torch.arange(count)
+    swap = torch.cat([places[:2].flip(0), places[2:]])
+    return [places.roll(1), swap, *(torch.randperm(count, generator=generator) for _ in range(permutations))]
 
 
 def _position(tensor: Tensor, names: tuple[str, ...], axis: str | int) -> int | None:

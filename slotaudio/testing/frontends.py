@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from slotaudio.testing.drawing import wave
-from slotaudio.testing.equivariance import difference
+from slotaudio.testing.equivariance import TOLERANCE, difference
 from slotaudio.testing.modules import ModuleConformance
 from slotaudio.types import CompressingFrontend, Frontend, Spectrum
 
@@ -74,19 +74,58 @@ class FrontendConformance(ModuleConformance):
         self.for_all(check)
 
     def test_the_inverse_restores_the_wave(self) -> None:
-        """Between the margins the inverse undoes the transform."""
+        """Between the margins the inverse undoes the transform, for quiet waves and for those beyond full scale."""
         allowed = self.inverse_tolerance
         if allowed is not None:
             module, inside = self.module(), slice(self.margin, -self.margin or None)
 
             def check(seed: int, **sizes: int) -> None:
-                given = self.inputs(seed, **{**sizes, "time": sizes["time"] + 2 * self.margin})
-                with torch.no_grad():
-                    found = self.call(module, *given).wave
-                gap = difference(found[..., inside], given[0][..., inside])
-                self.require(gap <= allowed, f"has an inverse that is off by {gap:.1e} (allowed: {allowed:.0e})")
+                (given,) = self.inputs(seed, **{**sizes, "time": sizes["time"] + 2 * self.margin})
+                for level in (1.0, 4.0, 1e-3):
+                    with torch.no_grad():
+                        found = self.call(module, level * given).wave
+                    gap = difference(found[..., inside] / level, given[..., inside])
+                    how = (
+                        f"has an inverse that is off by {gap:.1e} (allowed: {allowed:.0e}) for waves within ±{level:g}"
+                    )
+                    self.require(gap <= allowed, how)
 
             self.for_all(check)
+
+    def test_the_inverse_needs_nothing_but_its_arguments(self) -> None:
+        """A spectrum is inverted, and gives features, whatever was transformed since, in a batch of any size."""
+        module = self.module()
+
+        def check(seed: int, **sizes: int) -> None:
+            with torch.no_grad():
+                expected = self.call(module, *self.inputs(seed, **sizes))
+                spectrum = expected.spectrum
+                before = spectrum.values.clone()
+                module(*self.inputs(seed + 1, batch=sizes["batch"] % 3 + 1, time=sizes["time"] + 7))
+                features = module.features(spectrum)
+                # as the model asks for the waves of all slots at once
+                waves = module.inverse(spectrum.values.repeat_interleave(2, 0), spectrum.length)
+            how = "remembers the last wave: {} of an earlier spectrum change once another wave was transformed"
+            self.require_close(features, expected.features, TOLERANCE[torch.float32], how.format("the features"))
+            for each in (waves[::2], waves[1::2]):
+                self.require_close(each, expected.wave, TOLERANCE[torch.float32], how.format("the inverse"))
+            self.require(torch.equal(spectrum.values, before), "writes to the spectrum in features() or inverse()")
+
+        self.for_all(check)
+
+    def test_any_number_of_channels(self) -> None:
+        """Where the constructor takes a number of channels, the way there and back works for that number."""
+        for channels in (1, 2, 3) if self.takes("channels") and "channels" not in self.options else ():
+            module, given = self.build(channels=channels).eval(), wave(0, 2, channels, self.longest)
+            self.require(module.channels == channels, f"has {module.channels} channels when it is built for {channels}")
+            with torch.no_grad():
+                output = self.call(module, given)
+            self.check_output(module, (given,), output)
+            if self.inverse_tolerance is not None:
+                inside = slice(self.margin, -self.margin or None)
+                gap = difference(output.wave[..., inside], given[..., inside])
+                how = f"has an inverse that is off by {gap:.1e} when it is built for {channels} channels"
+                self.require(gap <= self.inverse_tolerance, how)
 
     def test_expand_undoes_compress(self) -> None:
         """Where magnitudes are compressed, expanding restores them."""
@@ -100,3 +139,21 @@ class FrontendConformance(ModuleConformance):
                 self.require(gap <= 1e-4, f"has an expand() that is off by {gap:.1e} after compress()")
 
             self.for_all(check)
+
+    def test_compression_is_finite_everywhere(self) -> None:
+        """Silence has a finite slope when compressed, and estimates, which may be zero or negative, when expanded."""
+        module = self.module()
+        if isinstance(module, CompressingFrontend):
+            with torch.no_grad():
+                values = module(*self.inputs(0, **self.largest())).values
+            silence = torch.zeros_like(values).requires_grad_()
+            estimates = torch.linspace(-2, 2, values.numel()).reshape(values.shape)
+            estimates[..., :1] = 0
+            estimates.requires_grad_()
+            for name, given, output in (
+                ("compress() silence", silence, module.compress(silence)),
+                ("expand() estimates of zero and below", estimates, module.expand(estimates)),
+            ):
+                self.require_finite(output, f"when it has to {name}")
+                (gradient,) = torch.autograd.grad(output.sum(), given)
+                self.require(bool(gradient.isfinite().all()), f"has a slope that is not finite when it has to {name}")

@@ -7,8 +7,13 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from slotaudio.testing.component import seeded
+from slotaudio.testing.axes import tensors
+from slotaudio.testing.drawing import generator
+from slotaudio.testing.process import seeded
 from slotaudio.testing.stages import StageConformance, parameters, projected
+
+_STEPS = (1e-6, 1e-8)
+"""Of finite differences in float64."""
 
 
 class GradientChecks(StageConformance):
@@ -16,9 +21,12 @@ class GradientChecks(StageConformance):
 
     Attributes:
         unused: parameters (wildcards) that no gradient has to reach.
+        exact_gradients: back-propagation gives the slope of what is computed; False where it approximates one on
+            purpose (straight-through, implicit).
     """
 
     unused: ClassVar[tuple[str, ...]] = ()
+    exact_gradients: ClassVar[bool] = True
 
     @abstractmethod
     def differentiated(self, inputs: tuple[Any, ...]) -> dict[str, Tensor]:
@@ -63,19 +71,62 @@ class GradientChecks(StageConformance):
         self.for_all(check, **self.largest())
 
     def test_gradients_of_silence_are_finite(self) -> None:
-        """Digital silence trains without NaN."""
+        """Silence, silence before a sound, and what has faded to nearly nothing train without NaN."""
 
         def check(seed: int, **sizes: int) -> None:
-            module, inputs = self.module(), self.silence(self.inputs(seed, **sizes))
-            sought = self.differentiated(inputs)
-            for tensor in sought.values():
-                tensor.requires_grad_()
-            projected(self.call(module, *self.learned_inputs(module, inputs))).backward()
-            for name, tensor in {**sought, **parameters(module)}.items():
-                finite = tensor.grad is None or bool(tensor.grad.isfinite().all())
-                self.require(finite, f"gives {name} a gradient that is not finite for digital silence")
+            for when, inputs in self.levels(self.inputs(seed, **sizes)).items():
+                module = self.module()
+                sought = self.differentiated(inputs)
+                for tensor in sought.values():
+                    tensor.detach_().requires_grad_()
+                projected(self.call(module, *self.learned_inputs(module, inputs))).backward()
+                for name, tensor in {**sought, **parameters(module)}.items():
+                    finite = tensor.grad is None or bool(tensor.grad.isfinite().all())
+                    self.require(finite, f"gives {name} a gradient that is not finite {when}")
 
         self.for_all(check)
+
+    def test_gradients_are_those_of_the_function(self) -> None:
+        """Back-propagation gives the slope that small steps have: nothing on the way is detached or wrong."""
+        if not self.exact_gradients:
+            return
+
+        def check(seed: int, **sizes: int) -> None:
+            module, inputs = self.module(torch.float64), self.double(self.inputs(seed, **sizes))
+            sought = self.differentiated(inputs)
+            parts = {f"its input {name}": [tensor] for name, tensor in sought.items()}
+            parts["its parameters"] = [each for name, each in parameters(module).items() if not self._unused(name)]
+            for part, leaves in parts.items():
+                if leaves:
+                    pairs = [self._slopes(module, inputs, leaves, seed, step) for step in _STEPS]
+                    # a kink between two steps is no defect, and lies between the closer ones hardly ever
+                    close = any(abs(one - two) <= 1e-3 * max(abs(one), abs(two), 1e-3) for one, two in pairs)
+                    how = (
+                        "gives {} a slope of {:.5g} where small steps have one of {:.5g}: a part of the way is detached"
+                    )
+                    self.require(close, how.format(part, *pairs[-1]) + ", or has a wrong backward()")
+
+        self.for_all(check, **self.largest())
+
+    def _slopes(
+        self, module: Any, inputs: tuple[Any, ...], leaves: list[Tensor], seed: int, step: float
+    ) -> tuple[float, float]:
+        """Return the slope in a random direction, by back-propagation and by a small step to either side."""
+        draw = generator(seed + 2)
+        ways = [torch.randn(leaf.shape, generator=draw, dtype=leaf.dtype) for leaf in leaves]
+        for leaf in leaves:
+            leaf.requires_grad_()
+        output = self.call(module, *self.learned_inputs(module, inputs))
+        reached = {name for name, tensor, _ in tensors(output) if tensor.requires_grad}
+        grads = torch.autograd.grad(projected(output, reached), leaves, allow_unused=True)
+        found = sum(float((way * grad).sum()) for way, grad in zip(ways, grads, strict=True) if grad is not None)
+        values = []
+        with torch.no_grad():
+            for side in (1, -2, 1):  # ahead, behind, and back
+                for leaf, way in zip(leaves, ways, strict=True):
+                    leaf += side * step * way
+                values.append(float(projected(self.call(module, *self.learned_inputs(module, inputs)), reached)))
+        return found, (values[0] - values[1]) / (2 * step)
 
     def _unused(self, name: str) -> bool:
         return any(fnmatch.fnmatch(name, pattern) for pattern in self.unused)

@@ -8,11 +8,13 @@ from typing import ClassVar
 import torch
 from hypothesis import strategies as st
 from jaxtyping import Float, Int
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from slotaudio.errors import UserError
-from slotaudio.testing.component import ComponentConformance, global_randomness
+from slotaudio.testing.component import ComponentConformance
 from slotaudio.testing.drawing import for_all, noise
+from slotaudio.testing.process import global_randomness
 
 
 class MatcherConformance(ComponentConformance):
@@ -36,7 +38,7 @@ class MatcherConformance(ComponentConformance):
         def check(cost: Tensor) -> None:
             chosen = self.build()(cost)
             batch, slots, sources = cost.shape
-            self.require(not chosen.is_floating_point(), f"returns {chosen.dtype}, not integers")
+            self.require(chosen.dtype == torch.int64, f"returns {chosen.dtype}, not int64, which gather() takes")
             self.require_shape("assignment", chosen, (batch, sources))
             self.require(bool(((chosen >= 0) & (chosen < slots)).all()), f"names slots outside 0 to {slots - 1}")
             for row in chosen.tolist():
@@ -58,6 +60,51 @@ class MatcherConformance(ComponentConformance):
             self.for_all(check)
             for seed in range(5):  # a shortcut taken only where there are many slots shows here, whatever was drawn
                 check(noise(seed, 4, 6, 5))
+
+    def test_many_slots_are_matched_or_refused(self) -> None:
+        """With more slots than all assignments can be tried for, the least cost is found, or an error says why not."""
+        for seed, slots, sources in ((0, 7, 7), (1, 12, 3)) if self.optimal else ():
+            cost = noise(seed, 1, slots, sources) + 2 * noise(seed + 1, 1, slots, 1)
+            rows, columns = linear_sum_assignment(cost[0].double().numpy())
+            best = float(cost[0].double().numpy()[rows, columns].sum())
+            try:
+                found = float(total(cost.double(), self.build()(cost)))
+            except UserError:
+                continue
+            how = f"finds a total cost of {found:.4g} for {slots} slots where {best:.4g} is possible"
+            self.require(found <= best + 1e-4, how)
+
+    def test_ties_are_broken(self) -> None:
+        """Equal costs, as slots that are alike and silent sources have, still give every source its own slot."""
+        for seed in range(5):
+            alike = noise(seed, 1, 4, 3).round()
+            alike[:, 1], alike[:, :, 1] = alike[:, 0], alike[:, :, 0]
+            for cost in (torch.zeros(1, 4, 3), alike, noise(seed, 2, 4, 4).round()):
+                chosen = self.build()(cost)
+                for row in chosen.tolist():
+                    distinct = len(set(row)) == len(row)
+                    self.require(distinct, f"gives one slot to several sources where costs are equal: {row}")
+                if self.optimal:
+                    found, best = total(cost, chosen), cheapest(cost)
+                    how = f"finds total costs of {found.tolist()} where {best.tolist()} is possible and costs are equal"
+                    self.require(bool((found <= best + 1e-4).all()), how)
+
+    def test_scale_and_layout_do_not_matter(self) -> None:
+        """Costs as small as quiet errors, as large as sums, far from zero, or transposed: the same assignment."""
+
+        def check(cost: Tensor) -> None:
+            matcher, exact = self.build(), cost.double()
+            expected = matcher(exact)
+            changed = {
+                "a millionth of the size": exact * 1e-6,
+                "a million times the size": exact * 1e6,
+                "a hundred million added": exact + 1e8,
+                "another memory layout": exact.mT.contiguous().mT,
+            }
+            for how, each in changed.items():
+                self.require(torch.equal(matcher(each), expected), f"matches costs otherwise with {how}")
+
+        self.for_all(check)
 
     def test_reordering_slots_or_sources_changes_no_pair(self) -> None:
         """Who is matched with whom depends on costs, not on positions."""
@@ -122,6 +169,10 @@ class MatcherConformance(ComponentConformance):
             self.require(torch.equal(first, again), "gives another assignment the second time")
 
         self.for_all(check)
+
+    def exercise(self) -> None:
+        """Build it and match something."""
+        self.build()(noise(0, 2, 3, 2))
 
     def for_all(self, check: Callable[[Tensor], None]) -> None:
         """Run `check` on drawn costs without ties; at times one source is easy for every slot."""

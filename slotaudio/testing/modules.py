@@ -3,10 +3,13 @@
 from slotaudio.testing.compiling import CompilingChecks
 from slotaudio.testing.devices import DeviceChecks
 from slotaudio.testing.gradients import GradientChecks
+from slotaudio.testing.leftovers import LeftoverChecks
 from slotaudio.testing.numerics import NumericChecks
 from slotaudio.testing.saving import SavingChecks
 from slotaudio.testing.sharing import SharingChecks
 
 
-class ModuleConformance(NumericChecks, GradientChecks, SavingChecks, DeviceChecks, CompilingChecks, SharingChecks):
+class ModuleConformance(
+    NumericChecks, GradientChecks, SavingChecks, LeftoverChecks, DeviceChecks, CompilingChecks, SharingChecks
+):
     """Checks for frontends, encoders, bottlenecks and decoders."""

@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 import torch
 
 from slotaudio.testing.axes import cast, has_batch, item, mapped, tensors
-from slotaudio.testing.component import global_randomness, seeded
 from slotaudio.testing.equivariance import TOLERANCE
+from slotaudio.testing.process import global_randomness, seed_others, seeded
 from slotaudio.testing.stages import StageConformance, parameters, projected
 
 
@@ -40,14 +40,22 @@ class NumericChecks(StageConformance):
         self.for_all(check)
 
     def test_float64_is_not_rounded(self) -> None:
-        """A step in the inputs that float32 could not see changes a float64 output."""
+        """Steps that float32 could not see change float64 outputs as much, for their size, as larger ones do."""
         module, inputs = self.module(torch.float64), self.double(self.inputs(0, **self.largest()))
-        with torch.no_grad():
-            before = self.call(module, *inputs)
-            after = self.call(module, *self.change(inputs, lambda tensor, _: tensor * (1 + 1e-10)))
-        pairs = zip(tensors(before), tensors(after), strict=True)
-        moved = any(not torch.equal(one, other) for (_, one, _), (_, other, _) in pairs)
-        self.require(moved, "rounds float64 inputs to float32")
+        ways = self.double(self.inputs(1, **self.largest()))
+
+        def moved(step: float) -> dict[str, torch.Tensor]:
+            stepped = self._paired(inputs, ways, lambda tensor, way, names: tensor + step * way * has_batch(names))
+            with torch.no_grad():
+                there, here = self.call(module, *stepped), self.call(module, *inputs)
+            expected = {name: tensor for name, tensor, _ in tensors(here)}
+            return {name: (tensor - expected[name]) / step for name, tensor, _ in tensors(there)}
+
+        large, small = moved(1e-5), moved(1e-10)
+        for name, slope in large.items():
+            gap = _spread(small[name] - slope)
+            how = f"computes {name}, or a part of it, in float32: a step of 1e-10 in float64 inputs is rounded off"
+            self.require(gap <= 0.05 * _spread(slope), how)
 
     def test_bfloat16_autocast_agrees_with_float32(self) -> None:
         """Mixed precision stays finite and near float32.
@@ -87,12 +95,24 @@ class NumericChecks(StageConformance):
             self.require_finite(gradients, "in training under bfloat16 autocast, as the gradient of")
 
     def test_silence_is_legal(self) -> None:
-        """Digital silence gives finite outputs."""
+        """Silence, silence before a sound, and what has faded to nearly nothing give finite outputs."""
         module = self.module()
 
         def check(seed: int, **sizes: int) -> None:
+            for when, inputs in self.levels(self.inputs(seed, **sizes)).items():
+                with torch.no_grad():
+                    self.require_finite(self.call(module, *inputs), when)
+
+        self.for_all(check)
+
+    def test_loud_inputs_are_finite(self) -> None:
+        """What is far louder than full scale, as float files may be, gives finite outputs."""
+        module = self.module()
+
+        def check(seed: int, **sizes: int) -> None:
+            loud = self.change(self.inputs(seed, **sizes), _louder(100.0, first=0))
             with torch.no_grad():
-                self.require_finite(self.call(module, *self.silence(self.inputs(seed, **sizes))), "for digital silence")
+                self.require_finite(self.call(module, *loud), "for inputs a hundred times as large as usual")
 
         self.for_all(check)
 
@@ -132,6 +152,7 @@ class NumericChecks(StageConformance):
         """In evaluation nothing is drawn and nothing is remembered from call to call."""
         module = self.module()
         state = copy.deepcopy(module.state_dict()) if isinstance(module, torch.nn.Module) else {}
+        modes = _modes(module)
 
         def check(seed: int, **sizes: int) -> None:
             inputs, others = self.inputs(seed, **sizes), self.inputs(seed + 1, **sizes)
@@ -144,10 +165,33 @@ class NumericChecks(StageConformance):
                 with seeded(2):
                     again = self.call(module, *inputs)
             self.require_close(again, first, 0.0, "the same inputs give another output the second time")
+            recorded = self.call(module, *inputs)
+            # torch has faster kernels for some layers where no gradients are recorded
+            self.require_close(recorded, first, 1e-4, "gives another output where gradients are recorded")
+            for name, mode in _modes(module).items():
+                how = f"changes {name} from {modes[name]} to {mode} when it is called in evaluation mode"
+                self.require(mode == modes[name], how)
             if state:
                 self.require_close(module.state_dict(), state, 0.0, "changes its own state in evaluation mode")
 
         self.for_all(check)
+
+    def test_training_draws_from_torch_alone(self) -> None:
+        """What is drawn in training follows from torch's seed, which a training that goes on restores."""
+
+        def check(seed: int, **sizes: int) -> None:
+            inputs, outputs = self.inputs(seed, **sizes), []
+            for other in (1, 2):
+                module = self.module()
+                with seeded(0), torch.no_grad():
+                    seed_others(other)
+                    if isinstance(module, torch.nn.Module):
+                        module.train()
+                    outputs.append(self.call(module, *inputs))
+            how = "gives another output in training with the same seed of torch: it draws from another generator"
+            self.require_close(outputs[1], outputs[0], 0.0, how)
+
+        self.for_all(check, **self.largest())
 
     def test_memory_layout_does_not_matter(self) -> None:
         """Inputs that are views of something larger give the same as contiguous ones."""
@@ -163,6 +207,15 @@ class NumericChecks(StageConformance):
         self.for_all(check)
 
 
+def _modes(module: Any) -> dict[str, bool]:
+    """Return what decides how a module runs and what of it is trained."""
+    if not isinstance(module, torch.nn.Module):
+        return {}
+    training = {f"{name}.training".lstrip("."): part.training for name, part in module.named_modules()}
+    frozen = {f"{name}.requires_grad": parameter.requires_grad for name, parameter in module.named_parameters()}
+    return {**training, **frozen}
+
+
 def _spread(tensor: torch.Tensor) -> float:
     return float(tensor.detach().abs().float().square().mean().sqrt()) if tensor.numel() else 0.0
 
@@ -171,12 +224,12 @@ def _item(value: Any, index: int) -> Any:
     return mapped(value, item(index))
 
 
-def _louder(factor: float) -> Any:
-    """Scale every item but the first."""
+def _louder(factor: float, first: int = 1) -> Any:
+    """Scale every item from `first` on."""
 
     def change(tensor: torch.Tensor, names: tuple[str, ...]) -> torch.Tensor:
         if not has_batch(names) or not (tensor.is_floating_point() or tensor.is_complex()):
             return tensor
-        return torch.cat([tensor[:1], factor * tensor[1:]])
+        return torch.cat([tensor[:first], factor * tensor[first:]])
 
     return change

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from slotaudio.compose import compose
 from slotaudio.spec import Spec
-from slotaudio.testing.component import ComponentConformance, global_randomness, seeded
+from slotaudio.testing.component import ComponentConformance
 from slotaudio.testing.drawing import for_all, wave
-from slotaudio.testing.oracle import Oracle
+from slotaudio.testing.oracle import Oracle, only
+from slotaudio.testing.process import global_randomness, seeded
 from slotaudio.testing.stages import move_off_the_start
 from slotaudio.types import Batch
 
@@ -67,7 +68,7 @@ class ObjectiveConformance(ComponentConformance):
         """Return a fresh copy of the model, in evaluation mode."""
         return copy.deepcopy(_model(type(self)))  # type: ignore[arg-type]  # classes are hashable
 
-    def knowing(self, batch: Batch, level: float = 0.0) -> Any:
+    def knowing(self, batch: Batch, level: float | Tensor = 0.0) -> Any:
         """Return a stand-in for a model that knows the answer, up to some noise."""
         return Oracle(batch, self.perfect or "sources", level, self.labelled)
 
@@ -115,6 +116,22 @@ class ObjectiveConformance(ComponentConformance):
                 finite = parameter.grad is None or bool(parameter.grad.isfinite().all())
                 self.require(finite, f"gives {name} a gradient that is not finite when {which} silent")
 
+    def test_the_model_is_left_as_it_was(self) -> None:
+        """Its mode, its weights, what of it is trained and its gradients are the trainer's affair."""
+        for training in (True, False):
+            model, objective = self.composed().train(training), self.build()
+            before = [(name, part.training) for name, part in model.named_modules()]
+            weights = {name: (weight.clone(), weight.requires_grad) for name, weight in model.named_parameters()}
+            objective(model, self.batch(0))
+            after = [(name, part.training) for name, part in model.named_modules()]
+            mode = "training" if training else "evaluation"
+            self.require(before == after, f"leaves the model in another mode than it found it in, which was {mode}")
+            for name, weight in model.named_parameters():
+                value, trained = weights[name]
+                self.require(weight.requires_grad == trained, f"changes whether the model's {name} is trained")
+                self.require(torch.equal(weight, value), f"changes the model's {name}")
+                self.require(weight.grad is None, f"computes the gradient of the model's {name} itself")
+
     def test_fewer_sources_than_slots_are_legal(self) -> None:
         """Slots left over are normal input."""
         if self.surplus_slots and self.sources > 1:
@@ -157,7 +174,7 @@ class ObjectiveConformance(ComponentConformance):
             for_all(check, self.examples)
 
     def test_better_estimates_cost_less(self) -> None:
-        """Perfect estimates have the lowest loss, and it rises with the noise on them."""
+        """Perfect estimates have the lowest loss; it rises with the noise on them, and if only one slot is spoiled."""
         if self.perfect:
             objective = self.build()
 
@@ -166,8 +183,31 @@ class ObjectiveConformance(ComponentConformance):
                 losses = [self._loss(objective, self.knowing(batch, level), batch) for level in (0.0, 0.3, 1.0)]
                 rising = losses == sorted(losses) and losses[0] < losses[2]
                 self.require(rising, f"is {losses} for estimates with noise of 0, 0.3 and 1: not rising")
+                for slot in range(self.sources) if self.perfect == "sources" else ():
+                    spoiled = self._loss(objective, self.knowing(batch, only(slot, self.sources)), batch)
+                    how = f"is {losses[0]} for perfect estimates and {spoiled} where slot {slot} is spoiled: not more"
+                    self.require(spoiled > losses[0], how)
+                if self.perfect == "sources" and self.sources > 1:
+                    mixed = self._loss(objective, self.knowing(batch).giving_the_mixture(), batch)
+                    how = (
+                        f"is {losses[0]} for perfect estimates and {mixed} where each slot holds the mixture: not more"
+                    )
+                    self.require(mixed > losses[0], how)
 
             for_all(check, self.examples)
+
+    def test_every_estimate_is_learned_from(self) -> None:
+        """The loss has a gradient for what each slot was matched with, in every item."""
+        if self.perfect == "sources":
+            objective, batch = self.build(), self.batch(0)
+            knowing = self.knowing(batch, 0.3)
+            knowing.offset.requires_grad_()
+            loss = objective(knowing, batch)["loss"]
+            self.require(loss.requires_grad, "returns a loss that does not depend on the estimates")
+            (gradient,) = torch.autograd.grad(loss, knowing.offset)
+            for item, slots in enumerate(gradient.abs().amax(dim=(2, 3)).tolist()):
+                how = f"has no gradient for the estimates of some slots in item {item}: the largest are {slots}"
+                self.require(min(slots) > 0, how)
 
     def test_same_batch_same_loss(self) -> None:
         """Nothing is drawn from a global generator, unless it says so, and the batch is left as it was."""
@@ -176,13 +216,23 @@ class ObjectiveConformance(ComponentConformance):
         before = copy.deepcopy((batch.mixture, batch.sources))
         with seeded(1), torch.no_grad():
             state = global_randomness()
-            first = self._loss(objective, model, batch)
+            first = self._losses(objective, model, batch)
             if not self.draws:
                 self.require(global_randomness() == state, "draws from a global generator")
         with seeded(1), torch.no_grad():
-            self.require(self._loss(objective, model, batch) == first, "gives another loss the second time")
+            again = self._losses(objective, model, batch)
+        for name, value in first.items():
+            same = again.get(name) == value
+            self.require(same, f"gives {name} = {value} the first time and {again.get(name)} the second")
         same = torch.equal(batch.mixture, before[0]) and torch.equal(batch.sources, before[1])
         self.require(same, "writes to the batch")
+
+    def exercise(self) -> None:
+        """Build it and use it once."""
+        self.build()(self.composed(), self.batch(0))
+
+    def _losses(self, objective: Any, model: Any, batch: Batch) -> dict[str, float]:
+        return {name: float(value) for name, value in objective(model, batch).items()}
 
     def _loss(self, objective: Any, model: Any, batch: Batch) -> float:
         return float(objective(model, batch)["loss"].detach())

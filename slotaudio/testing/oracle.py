@@ -1,5 +1,6 @@
 """A stand-in for a model that knows the answer, to see how an objective judges it."""
 
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -19,12 +20,12 @@ class Oracle(nn.Module):
     Args:
         batch: what the objective is going to show.
         perfect: ``"sources"``, or ``"mixture"`` for objectives that ask for their input back.
-        level: of the noise, relative to audio's full scale.
+        level: of the noise, relative to audio's full scale; one number, or one for each slot (see `only`).
         labelled: keep the order of the sources.
     """
 
     def __init__(
-        self, batch: Batch, perfect: Literal["sources", "mixture"], level: float, labelled: bool = False
+        self, batch: Batch, perfect: Literal["sources", "mixture"], level: float | Tensor, labelled: bool = False
     ) -> None:
         super().__init__()
         self.batch, self.perfect, self.level, self.labelled = batch, perfect, level, labelled
@@ -32,6 +33,7 @@ class Oracle(nn.Module):
         self.matcher = Hungarian()
         self.sample_rate, self.window_samples, self.slots = 16000, None, batch.sources.shape[1]
         self.window, self.mask = None, "wiener"
+        self.offset = torch.zeros(batch.sources.shape)
 
     def forward(self, windows: Float[Tensor, "batch 1 channels time"]) -> Prediction:
         """Return the answer as finished waves."""
@@ -41,7 +43,7 @@ class Oracle(nn.Module):
             waves = torch.where(kept | self.labelled, self.batch.sources, self.batch.sources.flip(1))
         else:
             waves = mixture[:, None].expand(-1, self.slots, -1, -1)
-        waves = waves + self.level * noise(0, *waves.shape)
+        waves = waves + self.offset[torch.arange(len(waves)) % len(self.offset)] + self.level * noise(0, *waves.shape)
         batch, slots = waves.shape[:2]
         tokens = torch.zeros(batch, 1, 1, 1)
         return Prediction(
@@ -51,7 +53,17 @@ class Oracle(nn.Module):
             Estimates(waves=waves),
         )
 
+    def giving_the_mixture(self) -> "Oracle":
+        """Return a model that did not separate anything: each slot holds an equal share of the mixture."""
+        shared = (self.batch.mixture[:, None] / self.slots).expand_as(self.batch.sources)
+        return Oracle(replace(self.batch, sources=shared), "sources", 0.0, labelled=True)
+
     def sources(self, prediction: Prediction, batch: int) -> Float[Tensor, "batch 1 slots channels time"]:
         """Return the waves."""
         assert prediction.estimates.waves is not None  # see `forward`
         return rearrange(prediction.estimates.waves, "batch slots channels time -> batch 1 slots channels time")
+
+
+def only(slot: int, slots: int) -> Float[Tensor, "slots 1 1"]:
+    """Return the level of noise in one slot alone."""
+    return (torch.arange(slots) == slot).float()[:, None, None]

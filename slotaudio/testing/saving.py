@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_model, save_model
 from torch import nn
 
-from slotaudio.testing.component import seeded
+from slotaudio.testing.process import seeded
 from slotaudio.testing.stages import StageConformance
 
 
@@ -17,7 +17,7 @@ class SavingChecks(StageConformance):
 
     def test_state_dict_restores_it_exactly(self) -> None:
         """Weights loaded into a newly built component give identical outputs."""
-        module = self.module()
+        module = self._trained()
         if isinstance(module, nn.Module):
             rebuilt = self._rebuilt()
             rebuilt.load_state_dict(module.state_dict())
@@ -25,7 +25,7 @@ class SavingChecks(StageConformance):
 
     def test_safetensors_restore_it_exactly(self) -> None:
         """The same through a safetensors file, which takes tensors only."""
-        module = self.module()
+        module = self._trained()
         if isinstance(module, nn.Module):
             rebuilt = self._rebuilt()
             with tempfile.TemporaryDirectory() as folder:
@@ -33,6 +33,15 @@ class SavingChecks(StageConformance):
                 save_model(module, str(path))
                 load_model(rebuilt, str(path))
             self._require_same(module, rebuilt, "after a round trip through safetensors")
+
+    def _trained(self) -> Any:
+        """Return a module that has been called in training: what that left in it has to be saved, too."""
+        module = self.module()
+        if isinstance(module, nn.Module):
+            with seeded(1), torch.no_grad():
+                self.call(module.train(), *self.inputs(1, **self.largest()))
+            module.eval()
+        return module
 
     def _rebuilt(self) -> Any:
         """Build once more, from other random numbers than the first time."""

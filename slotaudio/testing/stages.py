@@ -3,7 +3,7 @@
 import copy
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, ClassVar
 
 import torch
@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from slotaudio.testing.axes import cast, has_batch, mapped_inputs, parameters_of, tensors
-from slotaudio.testing.component import ComponentConformance, seeded
+from slotaudio.testing.component import ComponentConformance
 from slotaudio.testing.drawing import for_all, generator
 from slotaudio.testing.equivariance import difference
+from slotaudio.testing.process import seeded
 
 
 class StageConformance(ComponentConformance, ABC):
@@ -45,9 +46,53 @@ class StageConformance(ComponentConformance, ABC):
         """Return the inputs that digital silence gives."""
         return self.change(inputs, lambda tensor, names: 0 * tensor if has_batch(names) else tensor)
 
+    def levels(self, inputs: tuple[Any, ...]) -> dict[str, tuple[Any, ...]]:
+        """Return what recordings hold beside sound: silence, silence before a sound, and what has faded to nearly it.
+
+        A square of what has faded is zero in float32, although it is not.
+        """
+        silent = self.silence(inputs)
+
+        def beginning(tensor: Tensor, quiet: Tensor, names: tuple[str, ...]) -> Tensor:
+            axis = next((names.index(name) for name in ("time", "frames", "tokens") if name in names), None)
+            if axis is None or tensor.shape[axis] < 2:
+                return tensor
+            half = tensor.shape[axis] // 2
+            rest = tensor.narrow(axis, half, tensor.shape[axis] - half)
+            return torch.cat([quiet.narrow(axis, 0, half), rest], dim=axis)
+
+        return {
+            "for digital silence": silent,
+            "for a sound after digital silence": self._paired(inputs, silent, beginning),
+            "for a sound that has faded to 1e-25": self._paired(
+                inputs, silent, lambda tensor, quiet, _: quiet + 1e-25 * (tensor - quiet)
+            ),
+        }
+
+    def _paired(self, inputs: tuple[Any, ...], others: tuple[Any, ...], change: Any) -> tuple[Any, ...]:
+        """Change every tensor of `inputs` by the one in its place among `others`."""
+        partners = iter([tensor for _, tensor, _ in tensors(others)])
+
+        def paired(tensor: Tensor, names: tuple[str, ...]) -> Tensor:
+            partner = next(partners)
+            return change(tensor, partner, names) if tensor.is_floating_point() or tensor.is_complex() else tensor
+
+        return self.change(inputs, paired)
+
+    def exercise(self) -> None:
+        """Build it and run it, in evaluation and in training."""
+        module, inputs = self.build(), self.inputs(0, **self.largest())
+        for training in (False, True):
+            if isinstance(module, nn.Module):
+                module.train(training)
+            self.call(module, *inputs)
+
     def test_shapes_and_types_follow_the_contract(self) -> None:
         """Shapes, types and attributes are those of the protocol, for all sizes."""
         module = self.module()
+        if isinstance(module, nn.Module):
+            how = "has a train() that does not return the module, which `model = model.eval()` relies on"
+            self.require(module.train(False) is module, how)
 
         def check(seed: int, **sizes: int) -> None:
             inputs = self.inputs(seed, **sizes)
@@ -129,11 +174,15 @@ def parameters(module: Any) -> dict[str, nn.Parameter]:
     return {name: parameter for name, parameter in named if parameter.requires_grad}
 
 
-def projected(output: Any) -> Tensor:
-    """Sum everything with random weights: a plain sum is constant after many normalisations."""
+def projected(output: Any, only: Collection[str] | None = None) -> Tensor:
+    """Sum everything with random weights: a plain sum is constant after many normalisations.
+
+    Without `only`, the names of outputs, what no gradient can reach is left out. The sum is float64 where those are.
+    """
     draw, total = generator(0), torch.zeros(())
-    for _, tensor, _ in tensors(output):
-        if tensor.requires_grad:
-            real = torch.view_as_real(tensor) if tensor.is_complex() else tensor
-            total = total + (real.float() * torch.randn(real.shape, generator=draw)).sum()
+    for name, tensor, _ in tensors(output):
+        real = torch.view_as_real(tensor) if tensor.is_complex() else tensor
+        weights = torch.randn(real.shape, generator=draw)
+        if tensor.requires_grad if only is None else name in only:
+            total = total + ((real if real.dtype == torch.float64 else real.float()) * weights).sum()
     return total

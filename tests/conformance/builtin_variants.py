@@ -67,10 +67,15 @@ VARIANTS = {
     ("bottleneck", "slot_attention"): {
         "": {"options": {"slot_dim": 8, "presence": True}, "attention_over": "slots", **STAGE},
         "gaussian": {"options": {"slot_dim": 8, "initial": "gaussian"}, "attention_over": "slots"},
-        "bi_level": {"options": {"slot_dim": 8, "gradient": "bi_level"}, "attention_over": "slots"},
+        "bi_level": {
+            "options": {"slot_dim": 8, "gradient": "bi_level"},
+            "attention_over": "slots",
+            "exact_gradients": False,
+        },
         "implicit": {
             "options": {"slot_dim": 8, "gradient": "implicit", "epsilon": 1.0},
             "attention_over": "slots",
+            "exact_gradients": False,
             "unused": ("mean",),  # nothing reaches the initial slots, and the component says so
         },
     },

@@ -97,6 +97,7 @@ class TestDataset(DatasetConformance):
 
 class TestDatasetInOrder(TestDataset):
     options = {"seconds": 0.4, "rate": 8000, "channels": 1}
+    epochs = False
 
     def test_another_seed_gives_other_mixtures(self):
         """Nothing is drawn: the seed does not matter."""

@@ -210,6 +210,68 @@ class ReturnsWiderSlots(HealthyBottleneck):
         return replace(slots, vectors=torch.cat([slots.vectors, slots.vectors], dim=-1))
 
 
+class NeedsAGenerator(HealthyBottleneck):
+    """Cannot draw without a generator, as models do in training."""
+
+    def initial_slots(self, batch, generator=None):
+        return super().initial_slots(batch, generator.clone_state())
+
+
+class NoiseInFloat32(HealthyBottleneck):
+    """Draws its initial slots in float32, whatever its weights are."""
+
+    def initial_slots(self, batch, generator=None):
+        return super().initial_slots(batch, generator).float()
+
+
+class AttentionTurnedRound(HealthyBottleneck):
+    """Shows where the slots look in the reverse order of the slots."""
+
+    def forward(self, features, initial):
+        slots = super().forward(features, initial)
+        return replace(slots, attention=slots.attention.flip(2))
+
+
+class AttentionBackwards(HealthyBottleneck):
+    """Shows where the slots look in the reverse order of the tokens."""
+
+    def forward(self, features, initial):
+        slots = super().forward(features, initial)
+        return replace(slots, attention=slots.attention.flip(3))
+
+
+class PresenceAsProbability(HealthyBottleneck):
+    """Returns probabilities for logits."""
+
+    def __init__(self, in_dim: int, slots: int, slot_dim: int = 8, temperature: float = 1.0) -> None:
+        super().__init__(in_dim, slots, slot_dim, temperature)
+        self.heard = nn.Linear(slot_dim, 1)
+
+    def forward(self, features, initial):
+        slots = super().forward(features, initial)
+        return replace(slots, presence=self.heard(slots.vectors).squeeze(-1).sigmoid())
+
+
+class LooksFourWindowsAhead(HealthyBottleneck):
+    """Mixes each window with the fourth one after it."""
+
+    def read(self, tokens):
+        tokens = super().read(tokens)
+        return tokens + nn.functional.pad(tokens[:, 4:], (0, 0, 0, 0, 0, min(4, tokens.shape[1])))
+
+
+class StartsAnewAfterFour(HealthyBottleneck):
+    """Forgets its slots every four windows, counted within a call."""
+
+    def forward(self, features, initial):
+        parts = [super(StartsAnewAfterFour, self).forward(each, initial) for each in self.parts(features)]
+        joined = (torch.cat([getattr(part, name) for part in parts], 1) for name in ("vectors", "attention"))
+        return Slots(*joined, carried=parts[-1].carried)
+
+    def parts(self, features):
+        return [replace(features, tokens=tokens) for tokens in features.tokens.split(4, dim=1)]
+
+
 COMPETING = {"attention_over": "slots"}
 OWN_QUERIES = {"other_slots": False}
 
@@ -236,4 +298,11 @@ DEFECTS = (
     Defect("bottleneck", ForgetsToCarry, "test_window_by_window_equals_one_call"),
     Defect("bottleneck", OneNormForTokensAndSlots, "test_no_layer_is_shared_by_accident"),
     Defect("bottleneck", ReturnsWiderSlots, "test_shapes_and_types_follow_the_contract"),
+    Defect("bottleneck", NeedsAGenerator, "test_initial_slots_need_no_generator"),
+    Defect("bottleneck", NoiseInFloat32, "test_initial_slots_need_no_generator"),
+    Defect("bottleneck", AttentionTurnedRound, "test_permuting_the_initial_slots_permutes_the_result"),
+    Defect("bottleneck", AttentionBackwards, "test_attention_is_in_the_order_of_the_tokens"),
+    Defect("bottleneck", PresenceAsProbability, "test_presence_is_a_logit"),
+    Defect("bottleneck", LooksFourWindowsAhead, "test_the_future_does_not_reach_the_past"),
+    Defect("bottleneck", StartsAnewAfterFour, "test_window_by_window_equals_one_call"),
 )

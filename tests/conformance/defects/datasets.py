@@ -117,6 +117,110 @@ class AnyLength(HealthyDataset):
         super().__init__(abs(seconds), sources, size, seed)
 
 
+class SameItemAlways(HealthyDataset):
+    """Draws by seed and epoch alone."""
+
+    def draw(self, index):
+        return super().draw(0)
+
+
+class IgnoresItsEpoch(HealthyDataset):
+    """Takes an epoch and does not use it."""
+
+    def set_epoch(self, epoch):
+        pass
+
+
+class FollowsItsPath(HealthyDataset):
+    """Draws by the epochs that it has been through."""
+
+    def set_epoch(self, epoch):
+        self.epoch = 0 if epoch == 0 else 3 * self.epoch + epoch
+
+
+class LeavesItsEpochAtHome(HealthyDataset):
+    """Is sent to worker processes as it was built."""
+
+    def __getstate__(self):
+        return {**self.__dict__, "epoch": 0}
+
+
+class FollowsTheWorker(HealthyDataset):
+    """Draws by the number of the worker process."""
+
+    def draw(self, index):
+        worker = torch.utils.data.get_worker_info()
+        return super().draw(index + 50 * (worker.id + 1 if worker else 0))
+
+
+class FollowsAHash(HealthyDataset):
+    """Draws by the hash of a string, which every process salts anew."""
+
+    def draw(self, index):
+        return wave(hash(f"{self.seed} {self.epoch} {index}") % 2**31, self.sources, 1, self.samples)
+
+
+class HandsOutItsMemory(HealthyDataset):
+    """Keeps what it has drawn and returns that very tensor."""
+
+    def __init__(self, seconds: float = 0.01, sources: int = 2, size: int = 3, seed: int = 0) -> None:
+        super().__init__(seconds, sources, size, seed)
+        self.kept = {}
+
+    def finish(self, mixture, sources):
+        kept = self.kept.setdefault(float(mixture.sum()), sources)
+        return mixture, kept, {}
+
+
+class SourceForMixture(HealthyDataset):
+    """Returns its only source as the mixture, too."""
+
+    def __init__(self, seconds: float = 0.01, sources: int = 1, size: int = 3, seed: int = 0) -> None:
+        super().__init__(seconds, sources, size, seed)
+
+    def finish(self, mixture, sources):
+        return sources[0], sources, {}
+
+
+class NamesByChance(HealthyDataset):
+    """Says something else about the same item each time."""
+
+    calls = 0
+
+    def finish(self, mixture, sources):
+        self.calls += 1
+        return mixture, sources, {"id": f"mixture-{self.calls}"}
+
+
+class CountsFromBelow(HealthyDataset):
+    """Draws something new for negative indices."""
+
+    def __getitem__(self, index):
+        return super().__getitem__(index) if index >= 0 else self.finish(*self.new(index))
+
+    def new(self, index):
+        sources = self.draw(-index + 10) / self.sources
+        return sources.sum(0), sources
+
+
+class LastIsSpoiled(HealthyDataset):
+    """Has an item that cannot be used, behind those that tests look at."""
+
+    def __init__(self, seconds: float = 0.01, sources: int = 2, size: int = 9, seed: int = 0) -> None:
+        super().__init__(seconds, sources, size, seed)
+
+    def draw(self, index):
+        return super().draw(index) * (torch.nan if index == self.size - 1 else 1)
+
+
+class SeedsPython(HealthyDataset):
+    """Seeds the generator that everybody shares, item by item."""
+
+    def draw(self, index):
+        random.seed(1000 * self.seed + 100 * self.epoch + index)
+        return wave(random.getrandbits(31), self.sources, 1, self.samples)
+
+
 DEFECTS = (
     Defect("dataset", NormalisedMixture, "test_the_mixture_is_exactly_the_sum_of_the_sources"),
     Defect("dataset", TooLoud, "test_items_follow_the_contract"),
@@ -129,4 +233,16 @@ DEFECTS = (
     Defect("dataset", SameForEverySeed, "test_another_seed_gives_other_mixtures"),
     Defect("dataset", NoEnd, "test_the_end_is_an_index_error"),
     Defect("dataset", AnyLength, "test_wrong_values_are_the_users_error"),
+    Defect("dataset", SameItemAlways, "test_items_differ"),
+    Defect("dataset", IgnoresItsEpoch, "test_every_way_to_an_epoch_leads_to_the_same_items"),
+    Defect("dataset", FollowsItsPath, "test_every_way_to_an_epoch_leads_to_the_same_items"),
+    Defect("dataset", LeavesItsEpochAtHome, "test_every_way_to_an_epoch_leads_to_the_same_items"),
+    Defect("dataset", FollowsTheWorker, "test_other_processes_have_the_same_items"),
+    Defect("dataset", FollowsAHash, "test_other_processes_have_the_same_items"),
+    Defect("dataset", HandsOutItsMemory, "test_items_belong_to_whoever_asked"),
+    Defect("dataset", SourceForMixture, "test_items_belong_to_whoever_asked"),
+    Defect("dataset", NamesByChance, "test_seed_epoch_and_index_decide_everything"),
+    Defect("dataset", CountsFromBelow, "test_the_end_is_an_index_error"),
+    Defect("dataset", LastIsSpoiled, "test_items_follow_the_contract"),
+    Defect("dataset", SeedsPython, "test_it_leaves_what_everybody_shares_alone"),
 )

@@ -72,6 +72,27 @@ class LoudestOfTheBatch(HealthyDecoder):
         return Estimates(magnitudes=values * spectrum.values.abs().amax().tanh())
 
 
+class DividesByTheCount(HealthyDecoder):
+    """Shares out the loudness equally."""
+
+    def estimates(self, values, spectrum):
+        return Estimates(magnitudes=values / values.shape[1])
+
+
+class WholeFrames(HealthyDecoder):
+    """Makes waves of whole frames, wherever the recording ends."""
+
+    def estimates(self, values, spectrum):
+        return Estimates(waves=values.mean(dim=3).repeat_interleave(8, dim=-1))
+
+
+class AlwaysMono(HealthyDecoder):
+    """Takes a number of channels and does not use it."""
+
+    def __init__(self, slot_dim: int, channels: int = 1, hidden: int = 8) -> None:
+        super().__init__(slot_dim, 1, hidden)
+
+
 DEFECTS = (
     Defect("decoder", MixesSlots, "test_each_slot_is_decoded_by_itself"),
     Defect("decoder", OrderedSlots, "test_permuting_the_slots_permutes_the_estimates"),
@@ -79,4 +100,7 @@ DEFECTS = (
     Defect("decoder", TwoKindsAtOnce, "test_shapes_and_types_follow_the_contract"),
     Defect("decoder", FixedWidth, "test_dimensions_are_threaded"),
     Defect("decoder", LoudestOfTheBatch, "test_batch_items_do_not_see_each_other"),
+    Defect("decoder", DividesByTheCount, "test_each_slot_is_decoded_by_itself"),
+    Defect("decoder", WholeFrames, "test_shapes_and_types_follow_the_contract"),
+    Defect("decoder", AlwaysMono, "test_dimensions_are_threaded"),
 )

@@ -95,6 +95,56 @@ class Dithers(HealthyEmbedder):
         return super().steps(wave + 1e-6 * torch.randn(wave.shape), start)
 
 
+class OneRecordingAtATime(HealthyEmbedder):
+    """Adds up what it hears in itself, and begins anew with each recording."""
+
+    def __call__(self, blocks, sample_rate):
+        self.heard = 0.0
+        for found in super().__call__(blocks, sample_rate):
+            sums = self.heard + np.cumsum(found.vectors, axis=0)
+            self.heard = sums[-1:]
+            yield replace(found, vectors=sums)
+
+
+class WritesToTheBlocks(HealthyEmbedder):
+    """Scales the blocks in place."""
+
+    def __call__(self, blocks, sample_rate):
+        return super().__call__((block.mul_(0.5) for block in blocks), sample_rate)
+
+
+class AddsChannelsUp(HealthyEmbedder):
+    """Adds channels up instead of averaging them."""
+
+    def __call__(self, blocks, sample_rate):
+        return super().__call__((block.sum(0, keepdim=True) for block in blocks), sample_rate)
+
+
+class PresenceAsLogit(HealthyEmbedder):
+    """Returns logits for probabilities."""
+
+    def steps(self, wave, start):
+        found = super().steps(wave, start)
+        return replace(found, presence=100 * found.vectors[:, :, 0])
+
+
+class LevelOfSilence(HealthyEmbedder):
+    """Gives silence a level of minus infinity."""
+
+    def steps(self, wave, start):
+        found = super().steps(wave, start)
+        with np.errstate(divide="ignore"):
+            return replace(found, level=20 * np.log10(found.vectors[:, :, 2]))
+
+
+class NoMoreGradients(HealthyEmbedder):
+    """Switches gradients off for the whole process."""
+
+    def __call__(self, blocks, sample_rate):
+        torch.set_grad_enabled(False)
+        return super().__call__(blocks, sample_rate)
+
+
 DEFECTS = (
     Defect("embedder", Unfinished, "test_embeddings_follow_the_contract"),
     Defect("embedder", NumbersBlocks, "test_blocks_do_not_matter"),
@@ -103,4 +153,10 @@ DEFECTS = (
     Defect("embedder", DividesByTheLevel, "test_silence_is_finite"),
     Defect("embedder", Hoards, "test_it_gives_while_it_hears"),
     Defect("embedder", Dithers, "test_no_global_generator_advances"),
+    Defect("embedder", OneRecordingAtATime, "test_recordings_at_once_do_not_mix"),
+    Defect("embedder", WritesToTheBlocks, "test_blocks_are_left_unchanged"),
+    Defect("embedder", AddsChannelsUp, "test_any_rate_and_number_of_channels"),
+    Defect("embedder", PresenceAsLogit, "test_embeddings_follow_the_contract"),
+    Defect("embedder", LevelOfSilence, "test_silence_is_finite"),
+    Defect("embedder", NoMoreGradients, "test_it_leaves_what_everybody_shares_alone"),
 )

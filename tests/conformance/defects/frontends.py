@@ -78,6 +78,75 @@ class SteepAtSilence(HealthyFrontend):
         return values.abs().sqrt()
 
 
+class KeepsThePhase(HealthyFrontend):
+    """Inverts with the phase of the wave that came last."""
+
+    def forward(self, wave):
+        spectrum = super().forward(wave)
+        self.phase = spectrum.values.angle()
+        return spectrum
+
+    def inverse(self, values, length):
+        return super().inverse(torch.polar(values.abs(), self.phase), length)
+
+
+class KeepsTheLength(HealthyFrontend):
+    """Cuts to the length of the wave that came last, not to the one that it is told."""
+
+    def forward(self, wave):
+        self.length = wave.shape[-1]
+        return super().forward(wave)
+
+    def inverse(self, values, length):
+        return super().inverse(values, self.length)
+
+
+class FadesInPlace(HealthyFrontend):
+    """Writes to the spectrum that it inverts."""
+
+    def inverse(self, values, length):
+        wave = super().inverse(values, length)
+        with torch.no_grad():
+            values[..., -1] *= 0.5
+        return wave
+
+
+class ClipsTheWave(HealthyFrontend):
+    """Cuts off what exceeds full scale."""
+
+    def inverse(self, values, length):
+        return super().inverse(values, length).clamp(-1, 1)
+
+
+class FirstChannelForAll(HealthyFrontend):
+    """Takes any number of channels and returns the first."""
+
+    def __init__(self, size: int = 16, channels: int = 1) -> None:
+        super().__init__(size)
+        self.channels = self.out_channels = channels
+
+    def inverse(self, values, length):
+        return super().inverse(values[:, :1].expand_as(values), length)
+
+
+class RootOfTheNegative(HealthyFrontend):
+    """Expands by a power that negative estimates do not survive."""
+
+    def compress(self, values):
+        return values.abs().clamp_min(1e-6) ** 0.4
+
+    def expand(self, compressed):
+        return compressed**2.5
+
+
+class FeaturesInFloat32(HealthyFrontend):
+    """Rounds what encoders see, and nothing else."""
+
+    def features(self, spectrum):
+        rough = super().features(replace(spectrum, values=spectrum.values.to(torch.complex64)))
+        return rough.to(spectrum.values.real.dtype)
+
+
 DEFECTS = (
     Defect("frontend", WholeBlocks, "test_the_inverse_restores_the_length"),
     Defect("frontend", ForgetsTheScale, "test_the_inverse_restores_the_wave"),
@@ -85,4 +154,11 @@ DEFECTS = (
     Defect("frontend", NormalisesOverTheBatch, "test_batch_items_do_not_see_each_other"),
     Defect("frontend", WrongLength, "test_shapes_and_types_follow_the_contract"),
     Defect("frontend", SteepAtSilence, "test_gradients_of_silence_are_finite"),
+    Defect("frontend", KeepsThePhase, "test_the_inverse_needs_nothing_but_its_arguments"),
+    Defect("frontend", KeepsTheLength, "test_the_inverse_needs_nothing_but_its_arguments"),
+    Defect("frontend", FadesInPlace, "test_the_inverse_needs_nothing_but_its_arguments"),
+    Defect("frontend", ClipsTheWave, "test_the_inverse_restores_the_wave"),
+    Defect("frontend", FirstChannelForAll, "test_any_number_of_channels"),
+    Defect("frontend", RootOfTheNegative, "test_compression_is_finite_everywhere"),
+    Defect("frontend", FeaturesInFloat32, "test_float64_is_not_rounded"),
 )

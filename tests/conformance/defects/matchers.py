@@ -121,6 +121,48 @@ class TriesAFew(HealthyMatcher):
         return min(ways, key=lambda way: float(cost.gather(0, way[None]).sum()))
 
 
+class SlotForSeveralOnTies(HealthyMatcher):
+    """Give every source its favourite slot where costs are equal."""
+
+    def one(self, cost):
+        return cost.argmin(dim=0) if bool(((cost == cost.amin(0)).sum(0) > 1).any()) else super().one(cost)
+
+
+class GreedyBeyondSix(Greedy):
+    """Give up on the optimum where there are more slots than tests tend to have."""
+
+    def one(self, cost):
+        return super().one(cost) if len(cost) > 6 else HealthyMatcher.one(self, cost)
+
+
+class RoundsCosts(HealthyMatcher):
+    """Take costs that differ by less than a thousandth for equal."""
+
+    def one(self, cost):
+        return super().one((1000 * cost).round())
+
+
+class HalfPrecision(HealthyMatcher):
+    """Compare costs in float32, where those far from zero are alike."""
+
+    def __call__(self, cost):
+        return super().__call__(cost.float())
+
+
+class NeedsItContiguous(HealthyMatcher):
+    """View the cost as one row."""
+
+    def __call__(self, cost):
+        return super().__call__(cost.view(-1).view(cost.shape))
+
+
+class SmallIntegers(HealthyMatcher):
+    """Return indices that `gather` does not take."""
+
+    def __call__(self, cost):
+        return super().__call__(cost).int()
+
+
 DEFECTS = (
     Defect("matcher", Greedy, "test_the_assignment_is_the_cheapest"),
     Defect("matcher", GreedyWhenLarge, "test_the_assignment_is_the_cheapest"),
@@ -135,4 +177,10 @@ DEFECTS = (
     Defect("matcher", PrefersTheFirst, "test_reordering_slots_or_sources_changes_no_pair"),
     Defect("matcher", WritesToTheCost, "test_same_cost_same_assignment"),
     Defect("matcher", SmallFloatsOnly, "test_precision_and_gradients_do_not_matter"),
+    Defect("matcher", SlotForSeveralOnTies, "test_ties_are_broken"),
+    Defect("matcher", GreedyBeyondSix, "test_many_slots_are_matched_or_refused"),
+    Defect("matcher", RoundsCosts, "test_scale_and_layout_do_not_matter"),
+    Defect("matcher", HalfPrecision, "test_scale_and_layout_do_not_matter"),
+    Defect("matcher", NeedsItContiguous, "test_scale_and_layout_do_not_matter"),
+    Defect("matcher", SmallIntegers, "test_every_source_gets_a_slot_of_its_own"),
 )

@@ -1,5 +1,7 @@
 """A healthy objective, and what can go wrong with it."""
 
+import random
+
 import torch
 
 from defects import Defect
@@ -104,6 +106,72 @@ class SkipsTheDecoder(HealthyObjective):
         return {"loss": model(batch.mixture[:, None]).slots.vectors.square().mean()}
 
 
+class LeavesEvaluation(HealthyObjective):
+    """Puts the model into evaluation mode."""
+
+    def __call__(self, model, batch):
+        return super().__call__(model.eval(), batch)
+
+
+class Freezes(HealthyObjective):
+    """Freezes a stage of the model."""
+
+    def __call__(self, model, batch):
+        for parameter in getattr(model, "encoder", torch.nn.Identity()).parameters():
+            parameter.requires_grad_(False)
+        return super().__call__(model, batch)
+
+
+class StepsByItself(HealthyObjective):
+    """Calls backward() itself."""
+
+    def __call__(self, model, batch):
+        losses = super().__call__(model, batch)
+        if losses["loss"].requires_grad:
+            losses["loss"].backward(retain_graph=True)
+        return losses
+
+
+class BestSourceOnly(HealthyObjective):
+    """Look at the source that is estimated best."""
+
+    def total(self, matched):
+        return matched.amin(dim=(1, 2)).mean()
+
+
+class LearnsFromOneSource(HealthyObjective):
+    """Detach the cost of all sources but the first."""
+
+    def total(self, matched):
+        return torch.cat([matched[..., :1], matched[..., 1:].detach()], dim=-1).mean()
+
+
+class ComparesWithTheMixture(HealthyObjective):
+    """Compare every estimate with the mixture."""
+
+    def cost(self, estimates, sources):
+        return super().cost(estimates, sources.sum(dim=1, keepdim=True).expand_as(sources))
+
+
+class RunningLoss(HealthyObjective):
+    """Report a mean over all calls so far, with all their graphs."""
+
+    running = 0.0
+
+    def __call__(self, model, batch):
+        losses = super().__call__(model, batch)
+        self.running = 0.9 * self.running + 0.1 * losses["loss"]
+        return {**losses, "running": self.running}
+
+
+class SeedsPython(HealthyObjective):
+    """Seed Python's generator before every batch."""
+
+    def __call__(self, model, batch):
+        random.seed(0)
+        return super().__call__(model, batch)
+
+
 DEFECTS = (
     Defect("objective", WrongSign, "test_better_estimates_cost_less"),
     Defect("objective", NoMatching, "test_order_of_the_sources_does_not_matter"),
@@ -116,4 +184,12 @@ DEFECTS = (
     Defect("objective", WritesToTheBatch, "test_same_batch_same_loss"),
     Defect("objective", DrawsNoise, "test_same_batch_same_loss"),
     Defect("objective", SkipsTheDecoder, "test_gradients_are_finite_and_reach_every_parameter"),
+    Defect("objective", LeavesEvaluation, "test_the_model_is_left_as_it_was"),
+    Defect("objective", Freezes, "test_the_model_is_left_as_it_was"),
+    Defect("objective", StepsByItself, "test_the_model_is_left_as_it_was"),
+    Defect("objective", BestSourceOnly, "test_better_estimates_cost_less"),
+    Defect("objective", ComparesWithTheMixture, "test_better_estimates_cost_less"),
+    Defect("objective", LearnsFromOneSource, "test_every_estimate_is_learned_from"),
+    Defect("objective", RunningLoss, "test_same_batch_same_loss"),
+    Defect("objective", SeedsPython, "test_it_leaves_what_everybody_shares_alone"),
 )
