@@ -142,7 +142,7 @@ class RoundsCosts(HealthyMatcher):
         return super().one((1000 * cost).round())
 
 
-class HalfPrecision(HealthyMatcher):
+class ComparesInFloat32(HealthyMatcher):
     """Compare costs in float32, where those far from zero are alike."""
 
     def __call__(self, cost):
@@ -180,7 +180,7 @@ DEFECTS = (
     Defect("matcher", SlotForSeveralOnTies, "test_ties_are_broken"),
     Defect("matcher", GreedyBeyondSix, "test_many_slots_are_matched_or_refused"),
     Defect("matcher", RoundsCosts, "test_scale_and_layout_do_not_matter"),
-    Defect("matcher", HalfPrecision, "test_scale_and_layout_do_not_matter"),
+    Defect("matcher", ComparesInFloat32, "test_scale_and_layout_do_not_matter"),
     Defect("matcher", NeedsItContiguous, "test_scale_and_layout_do_not_matter"),
     Defect("matcher", SmallIntegers, "test_every_source_gets_a_slot_of_its_own"),
 )
