@@ -1,7 +1,9 @@
 """`Conversations`: talks of two or three people, made on the fly from single-speaker recordings."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -9,11 +11,15 @@ from torch.utils.data import Dataset
 
 from slotaudio.data.batches import Item
 from slotaudio.data.conversation import Conversation
+from slotaudio.data.folder import SkippedUtterance
 from slotaudio.data.mixing import LOUDNESS
+from slotaudio.data.recordings import UnreadableUtterance
 from slotaudio.data.speakers import Meeting, Split, split_speakers
 from slotaudio.data.speech import SpeechFolder
 from slotaudio.data.timeline import Manner, draw_timeline
 from slotaudio.errors import DataError
+
+_PATIENCE = 100
 
 
 class Conversations(Dataset[Item]):
@@ -40,6 +46,8 @@ class Conversations(Dataset[Item]):
         cache: keep all the audio in memory, 115 MB per hour at 16 kHz.
         fixed: every epoch is the first one, as validation wants it.
         resample: accept files of other rates.
+        on_error: ``"raise"`` stops at an unreadable utterance; ``"skip"`` draws another conversation in the place of an
+            item that has one, warns, and counts in `skipped`.
 
     Raises:
         DataError: what is wrong with the folder or an option.
@@ -66,6 +74,7 @@ class Conversations(Dataset[Item]):
         cache: bool = False,
         fixed: bool = False,
         resample: bool = False,
+        on_error: Literal["raise", "skip"] = "raise",
     ) -> None:
         self.least, self.most = (sources, sources) if isinstance(sources, int) else tuple(sources)
         if not 1 <= self.least <= self.most:
@@ -77,6 +86,8 @@ class Conversations(Dataset[Item]):
             )
         if len(loudness) != 2 or loudness[0] > loudness[1]:
             raise DataError(f"loudness = {loudness!r}: give the least and the most, in dB")
+        if on_error not in ("raise", "skip"):
+            raise DataError(f"on_error = {on_error!r} is not known; choose 'raise' or 'skip'")
         self.overlap = (overlap, overlap) if isinstance(overlap, (int, float)) else tuple(overlap)
         # both ends are checked now, not when an item happens to be drawn near them
         self.manners = [Manner(share, turn, gap, pauses, pause) for share in self.overlap]
@@ -89,38 +100,55 @@ class Conversations(Dataset[Item]):
         self.seed = seed
         self.loudness = loudness
         self.fixed = fixed
+        self.on_error = on_error
         self.folder = SpeechFolder(path, rate, resample)
         self.folder.keep(split_speakers(list(self.folder.speakers), split, validation, self.most))
         self.meeting = Meeting(list(self.folder.speakers), self.most, groups)
         if cache:
             self.folder.preload()
         # in shared memory, so that worker processes that live on see the next epoch
-        self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()
+        self._state = torch.zeros(2, dtype=torch.int64).share_memory_()
+
+    @property
+    def skipped(self) -> int:
+        """How many conversations were drawn again because an utterance could not be read."""
+        return int(self._state[1])
 
     def set_epoch(self, epoch: int) -> None:
         """Move to the conversations of another epoch, unless they are fixed."""
-        self._epoch[0] = 0 if self.fixed else epoch
+        self._state[0] = 0 if self.fixed else epoch
 
     def __len__(self) -> int:
         return self.size
 
     def __getitem__(self, index: int) -> Item:
-        conversation = self.conversation(index)
-        sources = conversation.sources()
-        silent = sources.new_zeros(self.most - len(sources), *sources.shape[1:])
-        sources = torch.cat([sources, silent])
-        return sources.sum(0), sources, conversation.metadata()
+        for attempt in range(_PATIENCE):
+            try:
+                conversation = self.conversation(index, attempt)
+                sources = conversation.sources()
+            except UnreadableUtterance as error:
+                if self.on_error == "raise":
+                    raise
+                self._state[1] += 1
+                warnings.warn(f"skipped: {error}", SkippedUtterance, stacklevel=2)
+                continue
+            silent = sources.new_zeros(self.most - len(sources), *sources.shape[1:])
+            sources = torch.cat([sources, silent])
+            return sources.sum(0), sources, conversation.metadata()
+        raise DataError(
+            f"{_PATIENCE} conversations in a row held an unreadable utterance; is {self.folder.path} whole?"
+        )
 
-    def conversation(self, index: int) -> Conversation:
-        """Return item `index` of this epoch, to be rendered in blocks.
+    def conversation(self, index: int, attempt: int = 0) -> Conversation:
+        """Return item `index` of this epoch, to be rendered in blocks; another one for each `attempt`.
 
         Raises:
             IndexError: there is no such item.
         """
         if not 0 <= index < self.size:
             raise IndexError(index)
-        epoch = int(self._epoch[0])
-        rng = np.random.default_rng([self.seed, epoch, index])
+        epoch = int(self._state[0])
+        rng = np.random.default_rng([self.seed, epoch, index, *([attempt] if attempt else [])])
         speakers = self.meeting.draw(rng, int(rng.integers(self.least, self.most + 1)))
         manner = Manner(
             float(rng.uniform(self.overlap[0], self.overlap[1])), self.turn, self.gap, self.pauses, self.pause

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from slotaudio.compose import build
 from slotaudio.data.bundled import speech
 from slotaudio.data.conversations import Conversations
+from slotaudio.data.folder import SkippedUtterance
 from slotaudio.data.timeline import Manner, draw_timeline, overlap_of
 from slotaudio.errors import DataError, UserError
 from slotaudio.rttm import Turn, read_rttm
@@ -52,6 +53,30 @@ def test_long_pauses_come_as_often_as_wanted():
     assert 40 <= (silences >= 5).sum() <= 80
     assert silences.max() < 8.01
     assert not ((silences > 0.81) & (silences < 4.99)).any()
+
+
+def test_unreadable_utterances_stop_or_are_skipped_and_counted(tmp_path):
+    for name in NAMES:
+        (tmp_path / name).mkdir()
+        soundfile.write(tmp_path / name / "1.wav", np.random.default_rng(0).standard_normal(48000) * 0.1, 16000)
+    whole = Conversations(tmp_path, seconds=4.0, size=6)
+    expected = [whole[index] for index in range(6)]
+    (tmp_path / "ann" / "1.wav").write_bytes(b"no audio")
+    with pytest.raises(DataError, match="ann"):
+        [Conversations(tmp_path, seconds=4.0, size=6)[index] for index in range(6)]
+    damaged = Conversations(tmp_path, seconds=4.0, size=6, on_error="skip")
+    with pytest.warns(SkippedUtterance, match="ann"):
+        found = [damaged[index] for index in range(6)]
+    same = [torch.equal(one, other) for (_, one, _), (_, other, _) in zip(found, expected, strict=True)]
+    assert damaged.skipped >= same.count(False) > 0
+    # what was whole is as it was
+    assert all("ann" in metadata["speakers"] for (_, _, metadata), kept in zip(expected, same, strict=True) if not kept)
+    (tmp_path / "bob" / "1.wav").write_bytes(b"no audio")
+    nothing = Conversations(tmp_path, seconds=4.0, size=6, on_error="skip")
+    with pytest.warns(SkippedUtterance), pytest.raises(DataError, match="100 conversations in a row"):
+        nothing[0]
+    with pytest.raises(DataError, match="choose 'raise' or 'skip'"):
+        Conversations(tmp_path, on_error="ignore")
 
 
 def small(**options):
