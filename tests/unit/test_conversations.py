@@ -71,7 +71,8 @@ def test_unreadable_utterances_stop_or_are_skipped_and_counted(tmp_path):
     assert damaged.skipped >= same.count(False) > 0
     # what was whole is as it was
     assert all("ann" in metadata["speakers"] for (_, _, metadata), kept in zip(expected, same, strict=True) if not kept)
-    (tmp_path / "bob" / "1.wav").write_bytes(b"no audio")
+    for name in NAMES:
+        (tmp_path / name / "1.wav").write_bytes(b"no audio")
     nothing = Conversations(tmp_path, seconds=4.0, size=6, on_error="skip")
     with pytest.warns(SkippedUtterance), pytest.raises(DataError, match="100 conversations in a row"):
         nothing[0]
