@@ -76,8 +76,8 @@ def test_unreadable_utterances_stop_or_are_skipped_and_counted(tmp_path):
     nothing = Conversations(tmp_path, seconds=4.0, size=6, on_error="skip")
     with pytest.warns(SkippedUtterance), pytest.raises(DataError, match="100 conversations in a row"):
         nothing[0]
-    with pytest.raises(DataError, match="choose 'raise' or 'skip'"):
-        Conversations(tmp_path, on_error="ignore")
+    with pytest.raises(UserError, match="on_error = 'ignore' is not one of 'raise', 'skip'"):
+        build("dataset", {"name": "conversations", "path": str(tmp_path), "on_error": "ignore"})
 
 
 def small(**options):
