@@ -154,7 +154,7 @@ def trade(speeds: Runs, runs: Runs) -> Figure:
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.margins(x=0.4, y=0.2)
+    axes.margins(x=0.6, y=0.2)
     return figure
 
 
