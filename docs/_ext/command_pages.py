@@ -11,7 +11,7 @@ from sphinx.application import Sphinx
 from typer.models import ArgumentInfo, OptionInfo
 
 from slotaudio.cli import app as own_commands
-from slotaudio.cli.foreign import with_plugins
+from slotaudio.cli.plugin_commands import with_plugins
 from slotaudio.pluginmanager import plugin_manager
 
 

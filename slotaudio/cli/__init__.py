@@ -26,7 +26,7 @@ from slotaudio.cli import (
     stream,
     train,
 )
-from slotaudio.cli.foreign import with_plugins
+from slotaudio.cli.plugin_commands import with_plugins
 from slotaudio.cli.reporting import report
 from slotaudio.pluginmanager import plugin_manager
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from slotaudio.compose import build
 from slotaudio.errors import UserError
 from slotaudio.matchers.checking import CostNotFinite
+from slotaudio.metrics import in_order
 from slotaudio.objectives.costs import WAVE_COSTS, audible, check_cost_name, spectral_mse
 from slotaudio.objectives.presence import presence_loss
 from slotaudio.objectives.spectral import multi_resolution
@@ -159,7 +160,6 @@ def _spectral(
     mixture: Float[Tensor, "rows channels time"],
 ) -> Float[Tensor, ""]:
     """Return the mean spectral distance of the matched pairs whose source can be heard; 0 without any."""
-    matched = estimates.gather(1, chosen[:, :, None, None].expand_as(references))
     heard = audible(references.square().mean(dim=(2, 3)), mixture)
-    distance = torch.where(heard, multi_resolution(matched, references), 0.0)
+    distance = torch.where(heard, multi_resolution(in_order(estimates, chosen), references), 0.0)
     return distance.sum() / heard.sum().clamp_min(1)

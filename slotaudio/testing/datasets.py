@@ -11,8 +11,8 @@ import torch
 
 from slotaudio.errors import UserError
 from slotaudio.testing.component import ComponentConformance
-from slotaudio.testing.elsewhere import digest, elsewhere
 from slotaudio.testing.process import global_randomness, seeded
+from slotaudio.testing.workers import digest, elsewhere
 
 
 class DatasetConformance(ComponentConformance):

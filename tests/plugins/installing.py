@@ -45,6 +45,12 @@ def install(target: Path, *projects: Path) -> None:
     subprocess.run([sys.executable, "-m", "pip", "install", *options, *map(str, projects)], check=True)
 
 
+def installed(work: Path, packages: dict[str, dict[str, str]]) -> Path:
+    """Return a folder with every package installed, to be put on the path."""
+    install(work / "site", *(write(work, plugin, files, "1.0") for plugin, files in packages.items()))
+    return work / "site"
+
+
 def run(*command: object, site: Path | None = None, only: str | None = None) -> subprocess.CompletedProcess[str]:
     """Run Python with the installed packages on its path, all of them or `only` some."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("SLOTAUDIO_")}

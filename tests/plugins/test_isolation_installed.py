@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from installing import answer, install, offers, run, write
+from installing import answer, install, installed, offers, run, write
 
 ENCODER = """
 import torch
@@ -86,9 +86,7 @@ FAILURES = {
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Path:
     """A folder with every package installed, to be put on the path."""
-    work = tmp_path_factory.mktemp("packages")
-    install(work / "site", *(write(work, plugin, files, "1.0") for plugin, files in PACKAGES.items()))
-    return work / "site"
+    return installed(tmp_path_factory.mktemp("packages"), PACKAGES)
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from slotaudio.testing.component import BrokenContract
 _SCRIPT = """
 import pickle, sys
 from torch.utils.data import DataLoader
-from slotaudio.testing.elsewhere import as_it_is, digest
+from slotaudio.testing.workers import as_it_is, digest
 try:
     dataset, indices = pickle.loads(sys.stdin.buffer.read())
 except (AttributeError, ImportError):
