@@ -1,7 +1,8 @@
 """Trains separators on equal processor time and measures them alike; peers.py and ablations.py are run.
 
 A contestant trains in a process of its own on one thread. What counts is the processor time of its training steps: the
-mixtures are drawn outside of it and are the same, step by step, for all contestants of one seed.
+mixtures are drawn outside of it and are the same, step by step, for all contestants of one seed. Rates stay as they are
+till the end of the budget; what is measured is the moving average of the weights, for all of them.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from slotaudio import SlotModel, Spec, build
 from slotaudio.data.batches import collate
@@ -26,6 +28,7 @@ from slotaudio.training.muon import Muon
 from slotaudio.types import Batch
 
 RATE, SECONDS, BATCH = 16000, 2.0, 4
+AVERAGE = 0.99
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,7 @@ def run(name: str, contestant: Contestant, seed: int, options: argparse.Namespac
     heard = collate([dev[index] for index in range(len(dev))])
     loss, optimizer = losses(contestant), make_optimizer(contestant, model)
     batches = drawn(options.train, contestant, seed, json.loads(options.groups))
+    average = AveragedModel(model, avg_fn=moving)
     budget, curve, clock, drawing, steps = 60 * options.minutes, [], 0.0, 0.0, 0
     while clock < budget:
         lesson = clock < contestant.lesson * budget
@@ -117,9 +121,10 @@ def run(name: str, contestant: Contestant, seed: int, options: argparse.Namespac
             group["lr"] = contestant.rate * min(1.0, (steps + 1) / max(1, contestant.warmup))
         began = time.process_time()
         step(contestant, model, optimizer, loss[lesson], batch)
+        average.update_parameters(model)
         clock, steps = clock + time.process_time() - began, steps + 1
         if clock >= budget * (len(curve) + 1) / options.points:
-            curve.append((clock / 60, steps, measure(model, heard)))
+            curve.append((clock / 60, steps, measure(average.module, heard)))
             print(f"{name}: {clock / 60:.2f} min, step {steps}, {curve[-1][2]:.2f} dB SI-SDRi", file=sys.stderr)
     return {
         "title": contestant.title,
@@ -187,6 +192,12 @@ def step(
     value.backward()
     nn.utils.clip_grad_norm_(model.parameters(), contestant.clip)
     optimizer.step()
+
+
+def moving(average: Tensor, weights: Tensor, count: Tensor) -> Tensor:
+    """Return the next moving average, shorter in the first steps so that the random beginning is forgotten."""
+    decay = min(AVERAGE, (1 + int(count)) / (10 + int(count)))
+    return decay * average + (1 - decay) * weights
 
 
 def measure(model: nn.Module, heard: Batch) -> float:

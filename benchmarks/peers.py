@@ -9,11 +9,14 @@ peers_speed.py measures separating, peers_report.py makes tables and figures. Pe
 SuDoRM-RF of asteroid, SepFormer of SpeechBrain; one whose package is not installed fails, and is left out.
 """
 
+from dataclasses import replace
+
 import torch
 from contest import RATE, Contestant, contest
 from torch import Tensor, nn
 
 from slotaudio import Spec, preset
+from slotaudio.recipe import load_recipe
 
 
 def conv_tasnet(kernel: int, features: int, bottleneck: int, hidden: int, layers: int, stacks: int) -> nn.Module:
@@ -62,8 +65,15 @@ BAND_SPLIT = Contestant(
     objective=Spec("supervised", cost="snr", assignment="clip"),
 )  # fmt: skip
 SMALL = (64, 256, 96, 192, 7, 2)
+NARROW = [
+    "encoder.dim=64", "encoder.hidden=64", "encoder.blocks=1", "decoder.hidden=64", "decoder.blocks=1",
+    "bottleneck.slot_dim=64", "bottleneck.qkv_dim=64", "bottleneck.mlp_dim=128",
+]  # fmt: skip
 CONTESTANTS = {
     "band-split": BAND_SPLIT,
+    "band-split-small": replace(
+        BAND_SPLIT, title="band-split, small", build=lambda: load_recipe("band-split", NARROW).model()
+    ),
     "conv-tasnet-small": Contestant("ConvTasNet, equal speed", lambda: conv_tasnet(*SMALL)),
     "dprnn-small": Contestant(
         "DPRNN, equal speed",

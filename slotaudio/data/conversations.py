@@ -10,12 +10,13 @@ import torch
 from torch.utils.data import Dataset
 
 from slotaudio.data.batches import Item
-from slotaudio.data.conversation import Conversation
+from slotaudio.data.conversation import Conversation, Voice
 from slotaudio.data.folder import SkippedUtterance
 from slotaudio.data.mixing import LOUDNESS
 from slotaudio.data.recordings import UnreadableUtterance
 from slotaudio.data.speakers import Meeting, Split, split_speakers
 from slotaudio.data.speech import SpeechFolder
+from slotaudio.data.surroundings import Surroundings
 from slotaudio.data.timeline import Manner, draw_timeline
 from slotaudio.errors import DataError
 
@@ -42,6 +43,10 @@ class Conversations(Dataset[Item]):
         turn, gap, pauses, pause: see `slotaudio.data.timeline.Manner`.
         split, validation: as for the data set ``folder``: disjoint speakers of one folder.
         loudness: least and most of a speaker, in dB.
+        speed: least and most speed of a speaker, the same for all that is said in a conversation.
+        noise, snr, rooms, reverberant: rooms around the voices and noise in the mixture, from folders or
+            ``"synthetic"`` (see `slotaudio.data.surroundings.Surroundings`); none by default. `snr` is over the mean
+            power of the speakers. What is said, and when, is the same with them and without.
         groups: see `slotaudio.data.speakers.Meeting`.
         cache: keep all the audio in memory, 115 MB per hour at 16 kHz.
         fixed: every epoch is the first one, as validation wants it.
@@ -70,6 +75,11 @@ class Conversations(Dataset[Item]):
         split: Split = "all",
         validation: float = 0.1,
         loudness: Sequence[float] = LOUDNESS,
+        speed: Sequence[float] = (1.0, 1.0),
+        noise: str | Path | None = None,
+        snr: Sequence[float] = (5.0, 20.0),
+        rooms: str | Path | None = None,
+        reverberant: float = 0.5,
         groups: Mapping[str, float] | None = None,
         cache: bool = False,
         fixed: bool = False,
@@ -86,6 +96,8 @@ class Conversations(Dataset[Item]):
             )
         if len(loudness) != 2 or loudness[0] > loudness[1]:
             raise DataError(f"loudness = {loudness!r}: give the least and the most, in dB")
+        if len(speed) != 2 or not 0.5 <= speed[0] <= speed[1] <= 2:
+            raise DataError(f"speed = {speed!r}: give the least and the most, from 0.5 to 2")
         if on_error not in ("raise", "skip"):
             raise DataError(f"on_error = {on_error!r} is not known; choose 'raise' or 'skip'")
         self.overlap = (overlap, overlap) if isinstance(overlap, (int, float)) else tuple(overlap)
@@ -99,6 +111,8 @@ class Conversations(Dataset[Item]):
         self.size = size
         self.seed = seed
         self.loudness = loudness
+        self.speed = speed
+        self.surroundings = Surroundings(rate, noise, snr, rooms, reverberant)
         self.fixed = fixed
         self.on_error = on_error
         self.folder = SpeechFolder(path, rate, resample)
@@ -126,6 +140,7 @@ class Conversations(Dataset[Item]):
             try:
                 conversation = self.conversation(index, attempt)
                 sources = conversation.sources()
+                mixture = conversation.mixture(sources)
             except UnreadableUtterance as error:
                 if self.on_error == "raise":
                     raise
@@ -134,7 +149,7 @@ class Conversations(Dataset[Item]):
                 continue
             silent = sources.new_zeros(self.most - len(sources), *sources.shape[1:])
             sources = torch.cat([sources, silent])
-            return sources.sum(0), sources, conversation.metadata()
+            return mixture, sources, conversation.metadata()
         raise DataError(
             f"{_PATIENCE} conversations in a row held an unreadable utterance; is {self.folder.path} whole?"
         )
@@ -155,5 +170,13 @@ class Conversations(Dataset[Item]):
         )
         name = f"conversation-{self.seed}-{epoch}-{index}"
         turns = draw_timeline(rng, speakers, self.seconds, manner, name)
-        loudness = {speaker: float(rng.uniform(self.loudness[0], self.loudness[1])) for speaker in speakers}
-        return Conversation(rng, self.folder, speakers, turns, self.seconds, loudness, name)
+        loudness = [float(rng.uniform(self.loudness[0], self.loudness[1])) for _ in speakers]
+        speeds = [1.0] * len(speakers)
+        if tuple(self.speed) != (1.0, 1.0):  # nothing is drawn where nothing is to choose: seeds stay what they were
+            speeds = [round(float(rng.uniform(self.speed[0], self.speed[1])), 2) for _ in speakers]
+        around = np.random.default_rng([self.seed, epoch, index, attempt, 1])  # one of its own: the voices stay
+        places, room = self.surroundings.places(around, len(speakers))
+        speech = 10 * np.log10(np.mean(10 ** (np.array(loudness) / 10)))
+        noise, snr = self.surroundings.background(around, speech)
+        voices = [Voice(*voice) for voice in zip(speakers, loudness, speeds, places, strict=True)]
+        return Conversation(rng, self.folder, voices, turns, self.seconds, noise, name, room | snr)

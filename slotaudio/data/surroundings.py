@@ -17,6 +17,8 @@ from slotaudio.errors import DataError
 SYNTHETIC = "synthetic"
 LONGEST_ROOM = 1.5
 """Seconds of an impulse response; what comes later is cut off."""
+BACKGROUND = 60.0
+"""Seconds of noise that a long recording has, back and forth."""
 
 
 class Surroundings:
@@ -71,7 +73,7 @@ class Surroundings:
         if self.rooms:
             drawn["reverberant"] = bool(rng.random() < self.reverberant)
             if drawn["reverberant"]:
-                waves = np.stack([np.stack([self._in_room(rng, row) for row in wave]) for wave in waves])
+                waves = np.stack([np.stack([in_room(row, self._response(rng)) for row in wave]) for wave in waves])
         mixture = waves.sum(axis=0)
         if self.noise:
             drawn["snr"] = float(rng.uniform(self.snr[0], self.snr[1]))
@@ -83,13 +85,34 @@ class Surroundings:
         factor = np.float32(min(1.0, PEAK / peak) if peak > 0 else 1.0)
         return torch.from_numpy(mixture * factor), torch.from_numpy(waves * factor), drawn
 
-    def _in_room(self, rng: np.random.Generator, wave: Float[np.ndarray, "time"]) -> Float[np.ndarray, "time"]:
-        """Convolve, with the direct sound where the voice was and with the voice's own energy."""
-        response = self._response(rng)
-        direct = int(np.abs(response).argmax())
-        wet = fftconvolve(wave, response)[direct : direct + wave.size]
-        energy = float(np.square(wet).sum())
-        return (wet * np.sqrt(float(np.square(wave).sum()) / energy) if energy > 0 else wet).astype(np.float32)
+    def places(
+        self, rng: np.random.Generator, voices: int
+    ) -> tuple[list[Float[np.ndarray, "taps"] | None], dict[str, Any]]:
+        """Return the impulse response of each voice of a conversation, None without a room, and what was drawn.
+
+        Raises:
+            UnreadableUtterance: see `Recordings.read`.
+        """
+        if not self.rooms:
+            return [None] * voices, {}
+        reverberant = bool(rng.random() < self.reverberant)
+        return [self._response(rng) if reverberant else None for _ in range(voices)], {"reverberant": reverberant}
+
+    def background(
+        self, rng: np.random.Generator, speech: float
+    ) -> tuple[Float[np.ndarray, "time"] | None, dict[str, Any]]:
+        """Return a minute of noise for a conversation whose speech has a level of `speech` dB, and what was drawn.
+
+        Raises:
+            UnreadableUtterance: see `Recordings.read`.
+        """
+        if not self.noise:
+            return None, {}
+        snr = float(rng.uniform(self.snr[0], self.snr[1]))
+        noise = self._noise(rng, round(BACKGROUND * self.rate))
+        hum = level(noise)
+        factor = np.float32(10 ** ((speech - snr - hum) / 20) if hum > SILENCE_DB else 1.0)
+        return noise * factor, {"snr": snr}
 
     def _response(self, rng: np.random.Generator) -> Float[np.ndarray, "taps"]:
         if self._responses is None:
@@ -104,6 +127,16 @@ class Surroundings:
         length = min(samples, available)
         crop = self._noises.read(name, int(rng.integers(available - length + 1)), length)
         return np.pad(crop, (0, samples - length), mode="reflect")  # back and forth, so that nothing clicks
+
+
+def in_room(
+    wave: Float[np.ndarray, "time"], response: Float[np.ndarray, "taps"], tail: int = 0
+) -> Float[np.ndarray, "longer"]:
+    """Convolve, with the direct sound where the voice was and with the voice's own energy; `tail` samples ring on."""
+    direct = int(np.abs(response).argmax())
+    wet = fftconvolve(np.pad(wave, (0, tail)), response)[direct : direct + wave.size + tail]
+    energy = float(np.square(wet).sum())
+    return (wet * np.sqrt(float(np.square(wave).sum()) / energy) if energy > 0 else wet).astype(np.float32)
 
 
 class _Files(Recordings):

@@ -27,7 +27,8 @@ class Hungarian:
         host = on_host(cost)
         if not sums_to_finite(host):
             check_finite(cost)
-        chosen = np.empty((cost.shape[0], cost.shape[2]), dtype=np.int64)
-        for item, costs in enumerate(host.transpose(0, 2, 1)):
-            chosen[item] = linear_sum_assignment(costs)[1]
-        return torch.from_numpy(chosen).to(cost.device)
+        chosen = np.empty((len(host), host.shape[2]), dtype=np.int64)
+        for item in range(len(host)):
+            chosen[item] = linear_sum_assignment(host[item].T)[1]
+        found = torch.from_numpy(chosen)
+        return found if cost.is_cpu else found.to(cost.device)  # `to` takes time even where it has nothing to do

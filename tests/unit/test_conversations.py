@@ -13,6 +13,7 @@ from slotaudio.compose import build
 from slotaudio.data.bundled import speech
 from slotaudio.data.conversations import Conversations
 from slotaudio.data.folder import SkippedUtterance
+from slotaudio.data.mixing import active_level, level
 from slotaudio.data.timeline import Manner, draw_timeline, overlap_of
 from slotaudio.errors import DataError, UserError
 from slotaudio.rttm import Turn, read_rttm
@@ -135,6 +136,52 @@ def test_each_speaker_is_heard_in_his_turns_only_and_at_one_loudness():
     assert len(levels) > 5
 
 
+@given(st.floats(0.3, 10.0))
+@settings(max_examples=5)
+def test_noise_and_rooms_surround_the_same_words(seconds):
+    clean = small().conversation(0)
+    surrounded = small(noise="synthetic", snr=[6.0, 6.0], rooms="synthetic", reverberant=1.0).conversation(0)
+    assert surrounded.turns == clean.turns
+    assert surrounded.pieces == clean.pieces
+    assert surrounded.metadata()["snr"] == 6.0
+    assert surrounded.metadata()["reverberant"]
+    sources = surrounded.sources()
+    noise = (surrounded.mixture(sources) - sources.sum(0))[0]
+    speech = active_level(sources.sum((0, 1)).numpy(), 16000)
+    assert speech - level(noise.numpy()) == pytest.approx(6.0, abs=3.0)  # the voices differ, and take turns
+    assert surrounded.mixture(sources).abs().max() <= 0.9
+    blocks = list(surrounded.blocks(seconds))
+    assert torch.equal(torch.cat([mixture for mixture, _ in blocks], dim=-1), surrounded.mixture(sources))
+    assert torch.equal(torch.cat([each for _, each in blocks], dim=-1), sources)
+
+
+def test_a_room_rings_on_after_a_turn(tmp_path):
+    response = np.zeros(8100)
+    response[100], response[8099] = 1.0, 0.5  # an echo half a second later
+    soundfile.write(tmp_path / "echo.wav", response, 16000)
+    conversation = small(rooms=tmp_path, reverberant=1.0, overlap=0.0, gap=[0.6, 0.8], sources=1).conversation(0)
+    sources = conversation.sources()[0, 0]
+    assert len(conversation.turns) > 1
+    for turn in conversation.turns[:-1]:
+        end = round(turn.end * 16000)
+        assert sources[end : end + 7999].abs().max() > 0
+        assert sources[end + 7999 : end + 9600].abs().max() == 0
+
+
+def test_a_speed_belongs_to_a_speaker_for_a_whole_conversation():
+    conversations = small(speed=[0.8, 1.2], seconds=60.0)
+    speeds = {voice.speed for index in range(3) for voice in conversations.conversation(index).voices.values()}
+    assert len(speeds) > 3
+    assert all(0.8 <= speed <= 1.2 for speed in speeds)
+    conversation = conversations.conversation(0)
+    for turn, pieces in zip(conversation.turns, conversation.pieces, strict=True):
+        assert {piece.speed for piece in pieces} == {conversation.voices[turn.speaker].speed}
+        for piece in pieces:
+            assert piece.start + piece.length <= conversation.folder.length(piece.utterance, piece.speed)
+    assert small().conversation(0).pieces == small(speed=(1.0, 1.0)).conversation(0).pieces
+    assert conversation.metadata()["overlap"] == small(seconds=60.0).conversation(0).metadata()["overlap"]
+
+
 def test_an_hour_is_rendered_without_holding_it():
     conversation = small(seconds=3600.0, sources=3).conversation(0)
     assert conversation.turns[-1].end > 3550
@@ -178,6 +225,9 @@ def test_it_is_a_component_with_disjoint_splits():
         ({"pause": [3.0]}, "pause"),
         ({"pauses": -1.0}, "0 or more"),
         ({"loudness": [-20.0, -30.0]}, "loudness"),
+        ({"speed": [0.1, 1.0]}, "speed"),
+        ({"snr": [5.0]}, "snr"),
+        ({"noise": "nowhere"}, "no folder nowhere"),
         ({"sources": 50}, "need"),
     ],
 )

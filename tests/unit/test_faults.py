@@ -1,5 +1,6 @@
-"""Power cuts and damaged files: what a run that was killed makes of itself, and of data that cannot be read."""
+"""Power cuts, full disks, damaged files: what a run makes of itself then, and of data that cannot be read."""
 
+import errno
 import multiprocessing
 import os
 import shutil
@@ -7,10 +8,11 @@ import signal
 
 import pytest
 import torch
+from lightning.pytorch.loggers import CSVLogger
 
 from slotaudio.data.bundled import speech
 from slotaudio.data.folder import SkippedUtterance
-from slotaudio.errors import DataError
+from slotaudio.errors import DataError, SlotaudioError
 from slotaudio.recipe import load_recipe
 from slotaudio.training import checkpoints
 from slotaudio.training.run import train
@@ -77,6 +79,43 @@ def losses(folder):
         header, *rows = [line.split(",") for line in path.read_text().splitlines()]
         found |= {row[header.index("step")]: row[header.index("train/loss")] for row in rows}
     return found
+
+
+def test_a_full_disk_keeps_the_checkpoint_before(tiny, monkeypatch, capsys):
+    real = torch.save
+
+    def full(content, file):
+        real(content, file)
+        if content["global_step"] > 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(
+        SlotaudioError, match=r"checkpoint of step 6 was not saved to .*No space left .* step 2 is kept"
+    ):
+        train(load_recipe(tiny / "tiny.toml"), tiny / "run")
+    assert "the checkpoint of step 4 was not saved" in capsys.readouterr().err
+    monkeypatch.undo()
+    assert torch.load(tiny / "run/last.ckpt", weights_only=True)["global_step"] == 2
+    assert not list(tiny.glob("run/*.partial"))
+
+
+def test_a_disk_too_full_for_the_log_keeps_the_checkpoint_too(tiny, monkeypatch):
+    save = CSVLogger.save
+
+    def full(logger):
+        if (tiny / "run/last.ckpt").exists():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(logger)
+
+    monkeypatch.setattr(CSVLogger, "save", full)
+    with pytest.raises(
+        SlotaudioError, match=r"cannot be written: No space left on device; the last checkpoint is kept"
+    ):
+        train(load_recipe(tiny / "tiny.toml"), tiny / "run")
+    monkeypatch.undo()
+    assert torch.load(tiny / "run/last.ckpt", weights_only=True)["global_step"] == 2
+    assert train(load_recipe(tiny / "tiny.toml"), tiny / "run", resume=True).step == 6
 
 
 def test_damaged_utterances_are_skipped_and_counted_or_stop_the_run(tiny, capsys):

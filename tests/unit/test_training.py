@@ -1,17 +1,15 @@
 """Training: exact resume, what is saved when, and what happens when something goes wrong."""
 
 import csv
-import errno
 import json
 import os
 import signal
 
 import pytest
 import torch
-from lightning.pytorch.loggers import CSVLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from slotaudio.errors import SlotaudioError, UserError
+from slotaudio.errors import UserError
 from slotaudio.objectives.supervised import Supervised
 from slotaudio.pretrained import from_pretrained
 from slotaudio.recipe import load_recipe
@@ -207,43 +205,6 @@ def test_a_gradient_that_is_no_number_stops_the_run(script):
 
     with pytest.raises(TrainingDiverged, match="the gradient's norm is nan at step 1"):
         script.train("run", events={2: explode})
-
-
-def test_a_full_disk_keeps_the_checkpoint_before(script, monkeypatch, capsys):
-    real = torch.save
-
-    def full(content, file):
-        real(content, file)
-        if content["global_step"] > 2:
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(
-        SlotaudioError, match=r"checkpoint of step 6 was not saved to .*No space left .* step 2 is kept"
-    ):
-        script.train("run")
-    assert "the checkpoint of step 4 was not saved" in capsys.readouterr().err
-    monkeypatch.undo()
-    assert torch.load(script.folder / "run/last.ckpt", weights_only=True)["global_step"] == 2
-    assert not list(script.folder.glob("run/*.partial"))
-
-
-def test_a_disk_too_full_for_the_log_keeps_the_checkpoint_too(script, monkeypatch):
-    save = CSVLogger.save
-
-    def full(logger):
-        if (script.folder / "run/last.ckpt").exists():
-            raise OSError(errno.ENOSPC, "No space left on device")
-        save(logger)
-
-    monkeypatch.setattr(CSVLogger, "save", full)
-    with pytest.raises(
-        SlotaudioError, match=r"cannot be written: No space left on device; the last checkpoint is kept"
-    ):
-        script.train("run")
-    monkeypatch.undo()
-    assert torch.load(script.folder / "run/last.ckpt", weights_only=True)["global_step"] == 2
-    assert script.train("run", resume=True).step == 6
 
 
 def test_checkpoints_are_never_unpickled(tmp_path):
