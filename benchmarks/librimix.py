@@ -172,7 +172,7 @@ def report(asked: argparse.Namespace, equal: list[str], speed: dict[str, float])
         "",
         "## How many GPUs is that for?",
         "",
-        f"A training step at the paper's sizes ({batch} mixtures of 0.5 s) takes {flops / 1e12:.2f} TFLOP (counted by "
+        f"A training step at the paper's sizes ({batch} mixtures of 0.5 s) takes {flops / 1e12:.1f} TFLOP (counted by "
         "`torch.utils.flop_counter`, forward and backward). What a GPU needs follows from what it sustains over the "
         "whole step:",
         "",

@@ -102,7 +102,10 @@ def plan(name: str, achieved: float, within: float, between: float) -> None:
     """Print what more GPUs would bring, from counted operations and weights."""
     recipe = load_recipe(name)
     batch, steps = recipe.train.batch_size, recipe.train.steps
-    flop = count(stepper(load_recipe(name, ["train.batch_size=1"]), torch.device("cpu"), 1)) * batch
+    one, two = (
+        count(stepper(load_recipe(name, [f"train.batch_size={size}"]), torch.device("cpu"), size)) for size in (1, 2)
+    )
+    flop = one + (batch - 1) * (two - one)  # what a step does once, for positions, counts once
     with torch.device("meta"):
         weights = sum(weight.numel() for weight in recipe.model().parameters())
     print(

@@ -180,11 +180,12 @@ def test_two_processes_train_what_one_trains(launch, one, tmp_path):
     assert sorted(checked) == sorted(["0", "2", "1", "0"] * 2)  # the last repeats the first and does not count
 
 
-def test_a_run_of_two_processes_goes_on_with_one(launch, one, tmp_path):
+@pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
+def test_a_run_goes_on_with_another_number_of_processes(launch, one, tmp_path, before, after):
     folder, [alone] = one
-    launch(tmp_path / "work", 2, "train.steps=2")
-    [outcome] = launch(tmp_path / "work", 1, resume=True)
-    assert outcome == pytest.approx(alone, abs=1e-4)
+    launch(tmp_path / "work", before, "train.steps=2")
+    outcomes = launch(tmp_path / "work", after, resume=True)
+    assert all(outcome == pytest.approx(alone, abs=1e-4) for outcome in outcomes)
     the_same(folder, tmp_path / "work")
 
 
