@@ -181,10 +181,19 @@ def synthetic_room(sample_rate: int, generator: torch.Generator | None = None) -
 
 
 def synthetic_noise(samples: int, generator: torch.Generator | None = None) -> Float[Tensor, " time"]:
-    """Draw noise whose power falls with frequency, by 0 to 6 dB per octave, and whose level swells and fades."""
+    """Draw noise of a random colour, whose level swells and fades.
+
+    Above a hundredth of the band its power falls by 0 to 12 dB per octave, with a smooth curve of some 5 dB on top.
+    """
     slope, depth = torch.rand(2, generator=generator).tolist()
     spectrum = torch.fft.rfft(torch.randn(samples, generator=generator))
-    frequency = torch.arange(1, len(spectrum) + 1, dtype=torch.float32)
-    noise = torch.fft.irfft(spectrum * frequency**-slope, n=samples)
-    swell = torch.nn.functional.interpolate(torch.randn(1, 1, 8, generator=generator), samples, mode="linear")[0, 0]
-    return noise * 10 ** (depth * swell / 2)
+    frequency = torch.linspace(0, 100, len(spectrum)).clamp_min(1)
+    colour = frequency ** (-2 * slope) * 10 ** (_curve(len(spectrum), 16, generator) / 4)
+    noise = torch.fft.irfft(spectrum * colour, n=samples)
+    return noise * 10 ** (depth * _curve(samples, 8, generator) / 2)
+
+
+def _curve(samples: int, bends: int, generator: torch.Generator | None) -> Float[Tensor, " samples"]:
+    """Draw a line through points of normal distribution."""
+    points = torch.randn(1, 1, bends, generator=generator)
+    return torch.nn.functional.interpolate(points, samples, mode="linear")[0, 0]

@@ -27,6 +27,11 @@ class Mask(nn.Module):
         hidden: width of each direction of the LSTMs.
         blocks: number of dual-path blocks after the split.
         consistency: move the masks, all by the same, so that they sum to one and the sources add up to the mixture.
+        rest: learn one more mask, of what no slot is to have, such as noise: the sources and the rest add up then. It
+            starts as nothing, so that a trained decoder can be given one (`train.fresh = ["decoder.rest.*"]`).
+
+    Raises:
+        UserError: a rest without consistency, which leaves the masks free anyway.
     """
 
     def __init__(
@@ -37,8 +42,11 @@ class Mask(nn.Module):
         hidden: int = 128,
         blocks: int = 1,
         consistency: bool = True,
+        rest: bool = False,
     ) -> None:
         super().__init__()
+        if rest and not consistency:
+            raise UserError("mask: rest = true needs consistency = true; without it nothing has to add up")
         self.bands = tuple(bands)
         self.film = nn.Linear(slot_dim, 2 * in_dim)
         self.blocks = nn.ModuleList(DualPathBlock(in_dim, hidden) for _ in range(blocks))
@@ -46,6 +54,9 @@ class Mask(nn.Module):
         self.head = nn.Sequential(nn.LayerNorm(in_dim), nn.Linear(in_dim, 2 * in_dim), nn.GELU())
         self.merge = nn.ModuleList(nn.Linear(2 * in_dim, 2 * (stop - start)) for start, stop in self.bands)
         self.consistency = consistency
+        self.rest = (
+            nn.ModuleList(zero_linear(2 * in_dim, 2 * (stop - start)) for start, stop in self.bands) if rest else None
+        )
 
     def forward(
         self, vectors: Float[Tensor, "batch steps slots dim"], features: Features, spectrum: Spectrum
@@ -70,18 +81,19 @@ class Mask(nn.Module):
             copies = copies + together(copies.mean(dim=1, keepdim=True))
             copies = rearrange(copies, "batch slots frames bands dim -> (batch slots) frames bands dim")
             copies = rearrange(block(copies), "(batch slots) ... -> batch slots ...", slots=slots)
-        return Estimates(masks=self._masks(self.head(copies)))
-
-    def _masks(
-        self, copies: Float[Tensor, "batch slots frames bands dim"]
-    ) -> Complex[Tensor, "batch slots 1 freq frames"]:
-        factors = torch.cat([merge(copies[:, :, :, band]) for band, merge in enumerate(self.merge)], dim=-1)
-        factors = factors.to(torch.promote_types(factors.dtype, torch.float32))  # no complex numbers of bfloat16
-        masks = torch.view_as_complex(
-            rearrange(
-                factors, "batch slots frames (freq parts) -> batch slots 1 freq frames parts", parts=2
-            ).contiguous()
-        )
+        copies = self.head(copies)
+        masks = _factors(copies, self.merge)
         if self.consistency:
-            masks = masks + (1 - masks.sum(dim=1, keepdim=True)) / masks.shape[1]
-        return masks
+            rest = 0 if self.rest is None else _factors(copies.mean(dim=1, keepdim=True), self.rest)
+            masks = masks + (1 - rest - masks.sum(dim=1, keepdim=True)) / slots
+        return Estimates(masks=masks)
+
+
+def _factors(
+    copies: Float[Tensor, "batch slots frames bands dim"], merge: nn.ModuleList
+) -> Complex[Tensor, "batch slots 1 freq frames"]:
+    """Return a complex factor for each bin, from each band's own projection."""
+    factors = torch.cat([project(copies[:, :, :, band]) for band, project in enumerate(merge)], dim=-1)
+    factors = factors.to(torch.promote_types(factors.dtype, torch.float32))  # no complex numbers of bfloat16
+    factors = rearrange(factors, "batch slots frames (freq parts) -> batch slots 1 freq frames parts", parts=2)
+    return torch.view_as_complex(factors.contiguous())
