@@ -72,6 +72,11 @@ class SlotModel(nn.Module):
         """Samples of one window; None where the model takes any length."""
         return None if self.window is None else round(self.window * self.sample_rate)
 
+    @property
+    def leaves_rest(self) -> bool:
+        """Whether the model has learned to leave something out of all slots, such as noise: the decoder says so."""
+        return bool(getattr(self.decoder, "leaves_rest", False))
+
     def encode(self, wave: Float[Tensor, "batch channels time"]) -> Features:
         """Return the encoder's features of a wave."""
         return self._encoded(wave, self.frontend(wave))

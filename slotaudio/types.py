@@ -153,7 +153,11 @@ class Bottleneck(Protocol):
 
 @runtime_checkable
 class Decoder(Protocol):
-    """Slots to estimates. Permuting the slots must permute the estimates and nothing else."""
+    """Slots to estimates. Permuting the slots must permute the estimates and nothing else.
+
+    One with the attribute ``leaves_rest = True`` leaves out of all slots what it was taught to, such as noise: what
+    they miss of the mixture is then not given back to them.
+    """
 
     def __call__(
         self, vectors: Float[Tensor, "batch steps slots dim"], features: Features, spectrum: Spectrum

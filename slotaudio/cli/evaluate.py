@@ -74,6 +74,9 @@ def evaluate(
     autoencoder: Annotated[
         str, typer.Option(metavar="MODEL", help="Rows of a model of one slot that hears each source by itself.")
     ] = "",
+    keep_noise: Annotated[
+        bool, typer.Option("--keep-noise", help="Let models leave no noise out; see `slotaudio separate`.")
+    ] = False,
     table1: Annotated[
         bool,
         typer.Option("--table1", help="All rows of AudioSlots' Table 1: both masks, both ways of joining, oracle."),
@@ -135,6 +138,7 @@ def evaluate(
             windows=[_number(window) for window in _many(windows)],
             frontend=table["frontend"],
             device=device,
+            keep_noise=keep_noise,
         )
         if long is not None:
             if long <= 0 or list_ is not None or table1:
@@ -210,6 +214,7 @@ def _rows(
     windows: Sequence[float],
     frontend: dict[str, Any],
     device: str | None,
+    keep_noise: bool,
 ) -> tuple[list["Row"], int]:
     """Return the rows of the table and the sample rate that all of them share."""
     from dataclasses import replace
@@ -240,7 +245,7 @@ def _rows(
         kept = recalling.specs.get("frontend", Spec("stft"))
         rows += informed_rows(kept, recalling.window or 0.5, masks or ["wiener"], joinings, recalling)
     for name, each in loaded.items():
-        rows += [replace(row, system=Path(name).name) for row in model_rows(each, masks, joinings)]
+        rows += [replace(row, system=Path(name).name) for row in model_rows(each, masks, joinings, keep_noise)]
     return rows, next(iter(rates.values()))
 
 

@@ -52,6 +52,13 @@ def separate(
         ),
     ] = "auto",
     overlap: Annotated[float, typer.Option(help="Share of a window that the next one covers too, 0 to 0.9.")] = 0.5,
+    keep_noise: Annotated[
+        bool,
+        typer.Option(
+            "--keep-noise",
+            help="Let the outputs add up to the recording, even if the model has learned to leave noise out.",
+        ),
+    ] = False,
     mask: Annotated[str | None, typer.Option(help="'wiener' or 'binary'; the model's own by default.")] = None,
     format: Annotated[str, typer.Option(help="'wav' or 'flac'.")] = "wav",
     subtype: Annotated[
@@ -77,8 +84,8 @@ def separate(
 
     A recording NAME.mp3 becomes DIR/NAME_slot1.wav, DIR/NAME_slot2.wav, ..., one per slot of the model, or
     DIR/NAME_vocals.wav and so on where its slots have names. They have its length, sample rate and level, and
-    add up to it; recordings of several channels are mixed down unless the model takes them. Memory does not grow
-    with the length.
+    add up to it, but for the noise if the model has learned to leave it out; recordings of several channels are
+    mixed down unless the model takes them. Memory does not grow with the length.
 
     Until a recording is done its files are NAME_slot1.part.wav and so on. If it is damaged, the disk is full or
     you press Ctrl-C, they stay, playable to the last window, and a warning says how far they go. The other
@@ -97,6 +104,7 @@ def separate(
         from slotaudio.separation.files import output_paths
 
         options = {"joining": joining, "overlap": overlap, "sources": sources, "mask": mask, "precision": precision}
+        options |= {"keep_noise": keep_noise}
         separator = _separator(model, **options, device=device, threads=threads)
     if list_ is not None:
         kept = {"model": model, **{name: None if value is None else str(value) for name, value in options.items()}}

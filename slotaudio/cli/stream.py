@@ -43,6 +43,9 @@ def stream(
         float, typer.Option(help="Seconds heard before a speaker is given an output; 0 delays least.")
     ] = 8.0,
     joining: Annotated[str, typer.Option(help="'overlap', 'given' or 'auto'; see `slotaudio separate`.")] = "auto",
+    keep_noise: Annotated[
+        bool, typer.Option("--keep-noise", help="Leave no noise out; see `slotaudio separate`.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace existing outputs.")] = False,
     device: Annotated[str | None, typer.Option(help="Where to compute, such as 'cpu' or 'cuda'.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads to compute with; torch decides by default.")] = None,
@@ -67,7 +70,13 @@ def stream(
 
         pipe = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115 (not ours to close)
         reader = PcmReader(pipe, rate, channels, encoding)
-        options = {"sources": sources, "joining": joining, "ahead": ahead, "long_window": window}
+        options = {
+            "sources": sources,
+            "joining": joining,
+            "ahead": ahead,
+            "long_window": window,
+            "keep_noise": keep_noise,
+        }
         separator = Separator.from_pretrained(
             model, **options, windows_at_once=1, device=device, threads=threads, precision=precision
         )

@@ -58,6 +58,11 @@ class Mask(nn.Module):
             nn.ModuleList(zero_linear(2 * in_dim, 2 * (stop - start)) for start, stop in self.bands) if rest else None
         )
 
+    @property
+    def leaves_rest(self) -> bool:
+        """Whether something of the mixture may be in no slot."""
+        return self.rest is not None
+
     def forward(
         self, vectors: Float[Tensor, "batch steps slots dim"], features: Features, spectrum: Spectrum
     ) -> Estimates:

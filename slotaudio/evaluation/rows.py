@@ -62,7 +62,9 @@ class Row:
         return separator(mixture, reference=reference)
 
 
-def model_rows(model: SlotModel, masks: Sequence[str] = (), joinings: Sequence[str] = ("blind",)) -> list[Row]:
+def model_rows(
+    model: SlotModel, masks: Sequence[str] = (), joinings: Sequence[str] = ("blind",), keep_noise: bool = False
+) -> list[Row]:
     """Return the rows of a model: with its own mask, or each of `masks` where its decoder leaves the choice.
 
     Raises:
@@ -75,7 +77,7 @@ def model_rows(model: SlotModel, masks: Sequence[str] = (), joinings: Sequence[s
     rows = []
     for name, mask in chosen.items():
         for joining in joinings:
-            separator = _separator(model, joining, mask)
+            separator = _separator(model, joining, mask, keep_noise)
             rows.append(Row("model", name, window, joining, _always(separator), model.matcher))
     return rows
 
@@ -159,9 +161,9 @@ def _check(joining: str) -> None:
         raise UserError(f"joining {joining!r} is not known; choose one of {', '.join(_JOININGS)}")
 
 
-def _separator(model: SlotModel, joining: str, mask: Spec) -> Separator:
+def _separator(model: SlotModel, joining: str, mask: Spec, keep_noise: bool = False) -> Separator:
     _check(joining)
-    return Separator(model, mask=mask, **_JOININGS[joining])
+    return Separator(model, mask=mask, keep_noise=keep_noise, **_JOININGS[joining])
 
 
 def _always(separator: Separator) -> Callable[[Tensor], Separator]:

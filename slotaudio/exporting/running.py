@@ -140,12 +140,18 @@ class ExportedModel(SlotModel):
             names=about.get("names"),
         )
         self.runtime = runtime
+        self._leaves_rest = bool(about.get("leaves_rest"))
         self.outputs = tuple(about["tensors"]["outputs"])
         self.free = "initial" in about["tensors"]["inputs"]
         self.any_batch = about["tensors"]["inputs"]["spectrum"][0] == "batch"
         self.start = torch.tensor(about["initial"])
         digest = hashlib.sha256(file.read_bytes()).digest()
         self.register_buffer("digest", torch.tensor(list(digest), dtype=torch.uint8))  # what the model is known by
+
+    @property
+    def leaves_rest(self) -> bool:
+        """As the model that the program was made from."""
+        return self._leaves_rest
 
     def initial_slots(self, batch: int, generator: torch.Generator | None = None) -> Float[Tensor, "batch slots dim"]:
         """Return what the slots start from; nothing is drawn: noise was drawn when the model was exported."""

@@ -49,8 +49,8 @@ class Separator:
     """Separate recordings of any length with a model, in constant memory.
 
     The outputs have the recording's length, sample rate and level. With `consistent` (the default) they add up
-    to the recording; without it they are the model's own estimates, which for Wiener-like and binary masks add
-    up to what the recording holds below the model's highest frequency.
+    to the recording, but for what the model has learned to leave out of all of them, such as noise, if it has; without
+    it they are the model's own estimates, which end at the model's highest frequency.
 
     Args:
         model: from `slotaudio.compose`, `slotaudio.preset` or `from_pretrained`; put into evaluation mode.
@@ -65,6 +65,7 @@ class Separator:
             all of a recording is separated; pieces of a stream have all slots. None keeps all.
         mask: replaces the model's: ``"wiener"``, ``"binary"`` or a mapping with options.
         consistent: make the outputs add up (see `slotaudio.separation.residual`).
+        keep_noise: give back what the model has learned to leave out, so that the outputs add up to the recording.
         level: decibels that the model expects of the loudest half second; recordings are brought there and back
             again (see `slotaudio.separation.level`). None leaves levels alone.
         long_window: seconds per window for models that take any length.
@@ -88,6 +89,7 @@ class Separator:
         sources: int | str | Sequence[int] | None = None,
         mask: Spec | str | Mapping[str, Any] | None = None,
         consistent: bool = True,
+        keep_noise: bool = False,
         level: float | None = TRAINED,
         long_window: float = 8.0,
         windows_at_once: int | None = None,
@@ -115,6 +117,7 @@ class Separator:
         self.mask = model.mask if mask is None else Spec.of(mask)
         mask_function(self.mask)  # says now if there is no such mask
         self.consistent = consistent
+        self.rest = model.leaves_rest and not keep_noise
         self.level = level
         self.seed = seed
         self.precision = precision
@@ -273,7 +276,7 @@ class Separator:
         if rule is None:
             rule = AsGiven() if self.joining == "given" or self.model.names else self._blind()
             rule = Automatic(rule) if self.joining == "auto" and not self.model.names else rule
-        options = (self.mask, self.consistent, self.level, self.seed, observer, self.precision)
+        options = (self.mask, self.consistent, self.level, self.seed, observer, self.precision, self.rest)
         return SourceStream(self.model, self.framing, rule, sample_rate, *options)
 
     def presence_meter(self, observer: Observer | None = None) -> PresenceMeter:

@@ -41,6 +41,7 @@ class SourceStream:
         sample_rate: of the blocks, and of what comes back.
         mask: how magnitudes become masks.
         consistent: make the outputs add up to the mixture.
+        rest: but for what the model leaves of the frequencies that it hears.
         target: level in decibels that the model expects; None leaves levels alone.
         seed: of slots that start from noise.
         observer: called with every window.
@@ -59,6 +60,7 @@ class SourceStream:
         seed: int = 0,
         observer: Callable[[Observation], None] | None = None,
         precision: str = "fp32",
+        rest: bool = False,
     ) -> None:
         self.model = model
         self.precision = precision
@@ -72,9 +74,11 @@ class SourceStream:
         self._level = None if target is None else Level(model.sample_rate, framing.hop, target)
         self._joiner = Joiner(framing.window, framing.hop, rule)
         self._sharer = ResidualSharer(sample_rate // 100) if consistent else None
+        self._rest = consistent and rest
         self._generator = torch.Generator(self._device).manual_seed(seed)
         self._initial: Tensor | None = None  # slots carried over from the last window
         self._buffer: Tensor | None = None  # model's rate, from the start of the next window
+        self._unjoined: Tensor | None = None  # model's rate, from the next sample to be joined; where a rest is left
         self._past: Tensor | None = None  # model's rate, what came right before the buffer
         self._mixture: Tensor | None = None  # input's rate, from the next sample to be finished
         self.received = 0
@@ -92,11 +96,11 @@ class SourceStream:
         if self._mixture is None:
             self._mixture = wave[..., :0]
             self._buffer = wave.new_zeros(*wave.shape[:2], self.framing.lead)
-            self._past = self._buffer[..., :0]
+            self._past = self._unjoined = self._buffer[..., :0]
         self.received += wave.shape[-1]
         self._mixture = torch.cat([self._mixture, wave], dim=-1)
         joined = self._separate(self._in.push(wave), least=self.framing.together)
-        return self._finished(self._out.push(joined))
+        return self._finished(self._out.push(self._beside(joined)))
 
     @torch.no_grad()
     def finish(self) -> Float[Tensor, "batch slots channels finished"]:
@@ -114,7 +118,7 @@ class SourceStream:
         joined = torch.cat(pieces, dim=-1)
         excess = self._joined - framing.lead - length
         joined = joined[..., : joined.shape[-1] - excess]
-        last = self._finished(torch.cat([self._out.push(joined), self._out.finish()], dim=-1))
+        last = self._finished(torch.cat([self._out.push(self._beside(joined)), self._out.finish()], dim=-1))
         return last if self._sharer is None else torch.cat([last, self._sharer.finish()], dim=-1)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -143,6 +147,7 @@ class SourceStream:
             "mask": self.mask.to_dict(),
             "joining": type(self._joiner.rule).__name__,
             "consistency": self._sharer is not None,
+            "rest": self._rest,
             "level": self._level is not None,
         }
 
@@ -156,6 +161,9 @@ class SourceStream:
         assert self._buffer is not None
         self._resampled += wave.shape[-1]
         self._buffer = torch.cat([self._buffer, wave], dim=-1)
+        if self._rest:
+            assert self._unjoined is not None
+            self._unjoined = torch.cat([self._unjoined, wave], dim=-1)
         framing = self.framing
         batch, channels = self._buffer.shape[:2]
         pieces = [self._buffer.new_zeros(batch, self.model.slots, channels, 0)]
@@ -255,8 +263,16 @@ class SourceStream:
         self._joined += joined.shape[-1]
         return joined[..., lead:]
 
+    def _beside(self, joined: Float[Tensor, "batch slots channels time"]) -> Float[Tensor, "batch more channels time"]:
+        """Put what the model heard beside its slots, where it may leave a rest: both go through the same resampling."""
+        if not self._rest:
+            return joined
+        assert self._unjoined is not None
+        heard, self._unjoined = self._unjoined.tensor_split([joined.shape[-1]], dim=-1)
+        return torch.cat([joined, heard[:, None]], dim=1)
+
     def _finished(
-        self, sources: Float[Tensor, "batch slots channels time"]
+        self, sources: Float[Tensor, "batch more channels time"]
     ) -> Float[Tensor, "batch slots channels finished"]:
         """Cut to the recording's length and, beside the mixture, make the sources add up to it."""
         assert self._mixture is not None
@@ -264,6 +280,9 @@ class SourceStream:
         self._made += size
         sources, mixture = sources[..., :size], self._mixture[..., :size]
         self._mixture = self._mixture[..., size:]
+        if self._rest:
+            sources, heard = sources[:, :-1], sources[:, -1]
+            mixture = mixture - heard + sources.sum(dim=1)
         return sources if self._sharer is None else self._sharer.push(mixture, sources)
 
 

@@ -98,6 +98,12 @@ VARIANTS = {
             "features": grid_of_bands,
             "slots_interact": True,
         },
+        "rest": {
+            "options": {"hidden": 4, "rest": True},
+            "stages": {"bands": BANDS},
+            "features": grid_of_bands,
+            "slots_interact": True,
+        },
     },
     ("matcher", "hungarian"): {"": {}},
     ("matcher", "exhaustive"): {"": {}},

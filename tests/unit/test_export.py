@@ -26,9 +26,11 @@ any_length = compose(
     frontend=Spec("stft", window=256, hop=128, framing="centred", features="complex"),
     encoder=Spec("band_split", dim=8, hidden=4, blocks=1, layout=[[8000.0, 4000.0]]),
     bottleneck=Spec("transformer", slot_dim=8, layers=1, heads=1, qkv_dim=4, mlp_dim=8),
-    decoder=Spec("mask", hidden=4, blocks=0),
+    decoder=Spec("mask", hidden=4, blocks=0, rest=True),
     window=None,
 )
+for band in any_length.decoder.rest:
+    torch.nn.init.normal_(band.bias, 0.3, 0.1)
 carrying = compose(
     frontend=Spec("stft", framing="centred"),
     encoder=Spec("resnet", depth=10, width=2),
@@ -93,7 +95,9 @@ def test_onnxruntime_alone_finds_names_and_free_axes(exported):
     (masks, vectors) = session.run(None, {"spectrum": torch.randn(3, 1, 129, 40, 2).numpy()})
     assert masks.shape == (3, 2, 1, 129, 40, 2)
     assert vectors.shape == (3, 1, 2, 8)
-    torch.testing.assert_close(torch.tensor(masks).sum(1)[..., 0], torch.ones(3, 1, 129, 40))
+    missing = 1 - torch.tensor(masks).sum(1)[..., 0]  # the rest, which nothing but a bias gives here
+    torch.testing.assert_close(missing, missing[:1, :, :, :1].expand_as(missing))
+    assert missing.mean() == pytest.approx(0.3, abs=0.05)
 
 
 @pytest.fixture
