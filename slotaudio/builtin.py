@@ -78,6 +78,7 @@ def slotaudio_recipes() -> Mapping[str, str]:
         "audioslots-small": "slotaudio:recipes/audioslots-small.toml",
         "band-split": "slotaudio:recipes/band-split.toml",
         "band-split-carry": "slotaudio:recipes/band-split-carry.toml",
+        "band-split-noisy": "slotaudio:recipes/band-split-noisy.toml",
         "band-split-three": "slotaudio:recipes/band-split-three.toml",
         "band-split-talks": "slotaudio:recipes/band-split-talks.toml",
         "mixit-small": "slotaudio:recipes/mixit-small.toml",
