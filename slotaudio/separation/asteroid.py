@@ -17,7 +17,7 @@ class Separatable:
     ``mix_est2.wav``, ... as for any model of asteroid's. asteroid needs not be installed for the rest.
 
     Two axes are ``batch time`` there and ``channels time`` here, and sources have no channels there: hence a class of
-    its own. asteroid's functions also bring the sources to one common level, after which they no longer add up.
+    its own. asteroid's functions also bring the sources to one common level.
 
     Args:
         separator: of a model of one channel.
