@@ -82,8 +82,8 @@ players(ideal[ceiling.assignment[0]], 16000)
 # %%
 # Noise is left out
 # -----------------
-# The outputs have the length, the rate and the level of the mixture. They add up to it, but for what the model takes for
-# noise; with ``keep_noise=True`` nothing is lost. Here is the same mixture with noise ten decibels below it:
+# The outputs have the length, the rate and the level of the mixture. They add up to it, but for what the model takes
+# for noise; with ``keep_noise=True`` nothing is lost. Here is the same mixture with noise ten decibels below it:
 
 from slotaudio.data.surroundings import synthetic_noise
 
