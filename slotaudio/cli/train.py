@@ -59,7 +59,7 @@ def _tell(done: "Trained", recipe: "Recipe", folder: Path) -> None:
         print(f"trained {done.step} steps")
     if done.score is not None:
         print(f"best {done.metric}: {done.score:.4g} at step {done.score_step}")
-    print(f"model: {done.model}")
+    print(f"model: {done.model}" + (f", of step {done.step}" if recipe.train.export == "last" else ""))
     separates = "none" not in (recipe.table["bottleneck"], recipe.table["decoder"])
     command, output = ("separate", "separated") if separates else ("embed", "features")
     print(f"try it: slotaudio {command} RECORDING.wav --model {done.model} -o {output}")

@@ -72,6 +72,8 @@ class Checkpoints(lightning.Callback):
         self.best_score: float | None = None
         self.best_metric = ""
         self.best_step = 0
+        self.latest: tuple[int, str, float | None] = (0, "", None)
+        """Step, metric and score of the last validation."""
         self.failure: str | None = None
         """Why the last attempt to save failed; None if it did not."""
         self._saved_step = -1
@@ -92,6 +94,7 @@ class Checkpoints(lightning.Callback):
         if metric is None:
             return
         value, best = float(metrics[metric]), self.best_score
+        self.latest = trainer.global_step, metric, value
         better = best is None or (value < best if metric.endswith("loss") else value > best)
         if metric == self.best_metric and not better:
             return

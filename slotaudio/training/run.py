@@ -54,7 +54,7 @@ class Trained:
     score: float | None
     score_step: int
     model: Path
-    """Folder of the saved model: the best one, or the last where there was no validation."""
+    """Folder of the saved model: the best one, or the last where there was no validation or `train.export` says so."""
 
 
 def train(recipe: Recipe, folder: str | Path, resume: bool = False, force: bool = False) -> Trained:
@@ -118,7 +118,7 @@ def _fit(
     bar = leads() and sys.stdout.isatty()
     progress = Progress(options, lines=leads() and not bar)
     checkpoints = Checkpoints(place.path, options, place.extra())
-    checkpoints.on_best = lambda path: _export(path, place, progress, checkpoints)
+    checkpoints.on_best = lambda path: _export(path, place, progress, checkpoints.latest)
     # the order matters: what the weights are, how much was heard, whether to stop, then what to save
     failure: SlotaudioError | None = None
     callbacks: list[lightning.Callback] = [EMAWeightAveraging(decay=options.ema)] if options.ema else []
@@ -182,8 +182,8 @@ def _fit(
         )
     if checkpoints.failure:
         raise SlotaudioError(checkpoints.failure)
-    if checkpoints.best_score is None and trainer.is_global_zero:
-        _export(place.last, place, progress, checkpoints)
+    if (checkpoints.best_score is None or options.export == "last") and trainer.is_global_zero:
+        _export(place.last, place, progress, checkpoints.latest)
     return Trained(
         trainer.global_step,
         stopping.agreed,
@@ -270,20 +270,23 @@ def _quiet() -> None:
         warnings.filterwarnings("ignore", message=message)
 
 
-def _export(checkpoint: Path, place: RunFolder, progress: Progress, checkpoints: Checkpoints) -> None:
+def _export(checkpoint: Path, place: RunFolder, progress: Progress, validated: tuple[int, str, float | None]) -> None:
     """Save the model of a checkpoint (its moving average, if there is one) with its card."""
     content = torch.load(checkpoint, map_location="cpu", weights_only=True)
     weights = {name: value for name, value in content["state_dict"].items() if name.startswith("model.")}
     model = place.recipe.model()
     model.load_state_dict({name.removeprefix("model."): value for name, value in weights.items()})
+    step, metric, score = validated
+    if step != content["global_step"]:
+        metric, score = "", None
     about = card(
         place.recipe,
         command=shlex.join([*_program(), *sys.argv[1:]]),
         step=content["global_step"],
         heard=progress.heard,
         trained=progress.trained,
-        metric=checkpoints.best_metric,
-        score=checkpoints.best_score,
+        metric=metric,
+        score=score,
     )
     save_pretrained(model, place.model, card=about)
 
