@@ -37,8 +37,8 @@ class TrainOptions:
     ema: float = 0.0
     """Decay of the moving average of the weights that is validated and saved; 0 for none."""
     export: Literal["best", "last"] = "best"
-    """Which weights the run's model has in the end: the best of the validations, or the last, which a moving average and
-    a falling rate make better than a small validation can tell."""
+    """Which weights the run's model has in the end: the best of the validations, or the last. A moving average and a
+    falling rate make the last ones better than a small validation can tell."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """``"bf16"`` multiplies matrices in bfloat16; transforms, assignment and losses stay in float32."""
     compile: bool = False
