@@ -63,6 +63,21 @@ class Mask(nn.Module):
         """Whether something of the mixture may be in no slot."""
         return self.rest is not None
 
+    @torch.no_grad()
+    def amplify(self, factor: float) -> None:
+        """Multiply all masks by a factor, for good, and give the rest what is missing then.
+
+        Raises:
+            UserError: there is no rest.
+        """
+        if self.rest is None:
+            raise UserError("mask: only masks beside a rest can be amplified; others have to add up to one")
+        for weight in (*self.merge.parameters(), *self.rest.parameters()):
+            weight *= factor
+        for name, bias in self.rest.named_parameters():
+            if name.endswith("bias"):
+                bias.view(-1, 2)[:, 0] += 1 - factor
+
     def forward(
         self, vectors: Float[Tensor, "batch steps slots dim"], features: Features, spectrum: Spectrum
     ) -> Estimates:

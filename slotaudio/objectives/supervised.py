@@ -36,6 +36,8 @@ class Supervised:
         spectral_weight: weight of the multi-resolution spectral distance of the matched pairs, beside a cost of waves
             (see `slotaudio.objectives.spectral.multi_resolution`). It has no say in the assignment, and is some 1 to 2
             where a cost in decibels is -10.
+        level_weight: weight of the squared decibels by which all matched slots together are louder or softer than their
+            sources, beside ``"si_sdr"``, which does not see it. For slots that need not add up; 0.1 holds the level.
         presence_weight: weight of the binary cross-entropy of the presence logits, for models that have them.
 
     Raises:
@@ -50,18 +52,22 @@ class Supervised:
         silence_weight: float = 0.0,
         presence_weight: float = 0.1,
         spectral_weight: float = 0.0,
+        level_weight: float = 0.0,
     ) -> None:
         check_cost_name(cost)
         if assignment not in ("clip", "window", None):
             raise UserError(f"supervised: assignment {assignment!r} is not known; choose 'clip' or 'window'")
-        if min(silence_weight, presence_weight, spectral_weight) < 0:
-            raise UserError(
-                f"supervised: weights {silence_weight}, {presence_weight} and {spectral_weight} must not be negative"
-            )
+        weights = (silence_weight, presence_weight, spectral_weight, level_weight)
+        if min(weights) < 0:
+            raise UserError(f"supervised: weights {weights} must not be negative")
         if spectral_weight and cost not in WAVE_COSTS:
             raise UserError(
                 f"supervised: spectral_weight = {spectral_weight} goes with costs of waves ({', '.join(WAVE_COSTS)}); "
                 f"{cost!r} compares spectra already"
+            )
+        if level_weight and cost != "si_sdr":
+            raise UserError(
+                f"supervised: level_weight = {level_weight} goes with 'si_sdr'; {cost!r} sees levels itself"
             )
         self.matcher = None if matcher is None else build("matcher", matcher)
         self.cost = cost
@@ -69,6 +75,7 @@ class Supervised:
         self.silence_weight = silence_weight
         self.presence_weight = presence_weight
         self.spectral_weight = spectral_weight
+        self.level_weight = level_weight
 
     def __call__(self, model: Any, batch: Batch) -> dict[str, Tensor]:
         """Return ``loss``, the matched cost by its name and, where they apply, ``silence`` and ``presence``.
@@ -111,6 +118,9 @@ class Supervised:
         if self.spectral_weight:
             losses["spectral"] = _spectral(estimates, chosen, references[:, :-1], heard)
             loss = loss + self.spectral_weight * losses["spectral"]
+        if self.level_weight:
+            losses["level"] = _level(estimates, chosen, references[:, :-1])
+            loss = loss + self.level_weight * losses["level"]
         if prediction.slots.presence is not None:
             each_window = chosen.repeat_interleave(mixture.shape[1], dim=0) if whole else chosen
             losses["presence"] = presence_loss(prediction.slots.presence, each_window, mixture, sources)
@@ -151,6 +161,19 @@ class Supervised:
         if self.cost == "spectral_mse":
             return spectral_mse(estimates, references)
         return WAVE_COSTS[self.cost](estimates, references, mixture)
+
+
+def _level(
+    estimates: Float[Tensor, "rows slots channels time"],
+    chosen: Int[Tensor, "rows sources"],
+    references: Float[Tensor, "rows sources channels time"],
+) -> Float[Tensor, ""]:
+    """Return the mean squared decibels between all sources and what of all matched slots lies along them."""
+    found, wanted = in_order(estimates, chosen).sum(1), references.sum(1)
+    power = wanted.square().sum((1, 2))
+    along = (found * wanted).sum((1, 2)) / power.clamp_min(1e-8)
+    off = torch.where(power > 1e-8, 20 * along.clamp_min(0.03).log10(), 0.0)  # -30 dB are enough to learn from
+    return off.square().mean()
 
 
 def _spectral(

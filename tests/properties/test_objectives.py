@@ -1,5 +1,6 @@
 """Objectives: invariant to order, exact where estimates are, finite at silence."""
 
+import math
 from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import Any
@@ -290,6 +291,17 @@ def test_cutting_and_joining_windows_restores_the_clip(seed, length, window, cha
     assert torch.equal(cut(waves, None)[:, 0], waves)
 
 
+@given(seeds, st.floats(0.1, 10.0))
+def test_levels_are_seen_beside_a_cost_that_does_not_see_them(seed, factor):
+    batch = batch_of(seed)
+    waves = replace(exact(batch, "waves"), waves=factor * exact(batch, "waves").waves)
+    losses = Supervised(cost="si_sdr", level_weight=0.5)(Given(waves), batch)
+    torch.testing.assert_close(losses["level"], torch.tensor((20 * math.log10(factor)) ** 2), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(losses["loss"], losses["si_sdr"] + 0.5 * losses["level"])
+    silent = batch_of(seed, "silence")
+    assert Supervised(cost="si_sdr", level_weight=0.5)(Given(exact(silent, "waves")), silent)["level"] == 0
+
+
 @pytest.mark.parametrize("assignment", ["clip", "window"])
 def test_broken_items_are_named(assignment):
     batch = batch_of(0, windows=2, batch=3)
@@ -319,6 +331,7 @@ def test_frontends_without_magnitudes_are_explained():
         ({"assignment": "frame"}, "'clip', 'window'"),
         ({"silence_weight": -1.0}, "must not be negative"),
         ({"spectral_weight": 1.0}, "goes with costs of waves"),
+        ({"level_weight": 1.0}, "goes with 'si_sdr'"),
         ({"matcher": "greedy"}, "known: exhaustive, fixed, hungarian"),
     ],
 )

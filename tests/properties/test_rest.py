@@ -1,5 +1,6 @@
 """A rest, such as noise, that no slot is to have: left out of the outputs, and given back where that is asked for."""
 
+import copy
 from functools import cache
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slotaudio import Separator, SlotModel, Spec, compose
+from slotaudio.calibration import calibrated
 from slotaudio.errors import UserError
 from slotaudio.pretrained import load_weights
 from slotaudio.resampling import resample
@@ -102,6 +104,34 @@ def test_however_a_stream_is_cut_and_wherever_it_is_taken_up_again(tmp_path_fact
     if len(cuts) > 1:
         with pytest.raises(UserError, match="another rest: True then, False now"):
             Separator(model(), long_window=0.5, ahead=1.0, keep_noise=True).open(rate).restore(path)
+
+
+@given(seeds, st.floats(0.3, 3.0))
+@settings(max_examples=10)
+def test_an_amplified_decoder_gives_louder_outputs_and_a_rest_that_makes_up_for_it(seed, factor):
+    louder, mixture = copy.deepcopy(model()), noise(3000, seed)
+    louder.decoder.amplify(factor)
+    options = {"long_window": 0.5}
+    expected = factor * Separator(model(), **options)(mixture, 16000).sources
+    torch.testing.assert_close(Separator(louder, **options)(mixture, 16000).sources, expected, rtol=0, atol=1e-4)
+    kept = Separator(louder, keep_noise=True, **options)(mixture, 16000).sources.sum(0)
+    torch.testing.assert_close(kept, mixture, rtol=0, atol=1e-5)
+
+
+def test_calibrated_outputs_have_the_level_of_the_sources():
+    made = copy.deepcopy(model())
+    made.decoder.amplify(1.7)
+    mixtures = [(noise(8000, seed), noise(8000, seed)[None], {}) for seed in range(3)]
+    assert calibrated(made, mixtures) != pytest.approx(1.0, abs=0.05)
+    assert calibrated(made, mixtures) == pytest.approx(1.0, abs=1e-4)
+    with pytest.raises(UserError, match="times the level of the sources in 0 mixtures"):
+        calibrated(made, [])
+    with pytest.raises(UserError, match="others have to add up to one"):
+        composed().decoder.amplify(2.0)
+    unfit = composed()
+    unfit.decoder = None
+    with pytest.raises(UserError, match="cannot be amplified"):
+        calibrated(unfit, mixtures)
 
 
 def test_a_rest_needs_masks_that_add_up():

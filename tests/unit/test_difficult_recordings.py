@@ -5,6 +5,7 @@ import torch
 from slotaudio import Separator, Spec
 from slotaudio.data.bundled import speech
 from slotaudio.data.folder import FolderMixtures
+from slotaudio.data.surroundings import synthetic_noise
 from slotaudio.identity import identity
 from slotaudio.separation.oracle import oracle
 from slotaudio.separation.separated import Separated
@@ -47,6 +48,15 @@ def test_more_speakers_than_slots_share_them():
     torch.testing.assert_close(found.sources.sum(0), everybody.sum(0), rtol=0, atol=1e-4)
     judged = identity(found.sources[:, 0], everybody[:, 0], RATE)
     assert judged.assignment.count(-1) == 1
+
+
+def test_the_default_model_leaves_noise_out():
+    voice = voices(2).sum(0)
+    noise = synthetic_noise(voice.shape[-1], torch.Generator().manual_seed(0))[None]
+    noisy = voice + noise * (0.5 * voice.norm() / noise.norm())
+    kept, left = (Separator.from_pretrained(keep_noise=keep)(noisy, RATE).sources.sum(0) for keep in (True, False))
+    torch.testing.assert_close(kept, noisy, rtol=0, atol=1e-4)
+    assert (left - voice).norm() < 0.85 * (kept - voice).norm()
 
 
 def test_a_pause_of_two_minutes_is_survived_side_by_side():
