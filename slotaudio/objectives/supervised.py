@@ -37,7 +37,7 @@ class Supervised:
             (see `slotaudio.objectives.spectral.multi_resolution`). It has no say in the assignment, and is some 1 to 2
             where a cost in decibels is -10.
         level_weight: weight of the squared decibels by which all matched slots together are louder or softer than their
-            sources, beside ``"si_sdr"``, which does not see it. For slots that need not add up; 0.1 holds the level.
+            sources, beside ``"si_sdr"``, which does not see it. For slots that need not add up to the mixture.
         presence_weight: weight of the binary cross-entropy of the presence logits, for models that have them.
 
     Raises:
