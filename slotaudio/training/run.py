@@ -182,7 +182,8 @@ def _fit(
         )
     if checkpoints.failure:
         raise SlotaudioError(checkpoints.failure)
-    if (checkpoints.best_score is None or options.export == "last") and trainer.is_global_zero:
+    last = options.export == "last" and trainer.global_step > place.step  # or the model has them already
+    if (checkpoints.best_score is None or last) and trainer.is_global_zero:
         _export(place.last, place, progress, checkpoints.latest)
     return Trained(
         trainer.global_step,
