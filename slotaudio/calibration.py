@@ -1,4 +1,4 @@
-"""`calibrated`: voices at the level that they have in the mixture, for models whose training did not look at levels."""
+"""`calibrate`: voices at the level that they have in the mixture, for models whose training did not look at levels."""
 
 import math
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from slotaudio.separation.separator import Separator
 
 
 @torch.no_grad()
-def calibrated(model: SlotModel, mixtures: Iterable[tuple[Any, Any, Any]]) -> float:
+def calibrate(model: SlotModel, mixtures: Iterable[tuple[Any, Any, Any]]) -> float:
     """Change a model's decoder by one factor, after which its outputs have the level of the voices; return the factor.
 
     SI-SDR does not see levels. Where outputs need not add up to the mixture, as with a `rest`, they may therefore be

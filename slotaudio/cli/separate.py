@@ -104,7 +104,7 @@ def separate(
         from slotaudio.separation.files import output_paths
 
         options = {"joining": joining, "overlap": overlap, "sources": sources, "mask": mask, "precision": precision}
-        options |= {"keep_noise": keep_noise}
+        options["keep_noise"] = keep_noise
         separator = _separator(model, **options, device=device, threads=threads)
     if list_ is not None:
         kept = {"model": model, **{name: None if value is None else str(value) for name, value in options.items()}}

@@ -12,11 +12,11 @@ from torch.utils.data import Dataset
 from slotaudio.data.batches import Item
 from slotaudio.data.conversation import Conversation, Voice
 from slotaudio.data.folder import SkippedUtterance
-from slotaudio.data.mixing import LOUDNESS
+from slotaudio.data.mixing import LOUDNESS, check_bounds
 from slotaudio.data.recordings import UnreadableUtterance
 from slotaudio.data.speakers import Meeting, Split, split_speakers
 from slotaudio.data.speech import SpeechFolder
-from slotaudio.data.surroundings import Surroundings
+from slotaudio.data.surroundings import BACKGROUND, Surroundings
 from slotaudio.data.timeline import Manner, draw_timeline
 from slotaudio.errors import DataError
 
@@ -94,10 +94,8 @@ class Conversations(Dataset[Item]):
                 f"seconds = {seconds}, size = {size}, seed = {seed}: "
                 "a conversation has at least one sample, and nothing is negative"
             )
-        if len(loudness) != 2 or loudness[0] > loudness[1]:
-            raise DataError(f"loudness = {loudness!r}: give the least and the most, in dB")
-        if len(speed) != 2 or not 0.5 <= speed[0] <= speed[1] <= 2:
-            raise DataError(f"speed = {speed!r}: give the least and the most, from 0.5 to 2")
+        check_bounds("loudness", loudness, "in dB")
+        check_bounds("speed", speed, "from 0.5 to 2", 0.5, 2.0)
         if on_error not in ("raise", "skip"):
             raise DataError(f"on_error = {on_error!r} is not known; choose 'raise' or 'skip'")
         self.overlap = (overlap, overlap) if isinstance(overlap, (int, float)) else tuple(overlap)
@@ -177,6 +175,7 @@ class Conversations(Dataset[Item]):
         around = np.random.default_rng([self.seed, epoch, index, attempt, 1])  # one of its own: the voices stay
         places, room = self.surroundings.places(around, len(speakers))
         speech = 10 * np.log10(np.mean(10 ** (np.array(loudness) / 10)))
-        noise, snr = self.surroundings.background(around, speech)
+        samples = round(min(self.seconds, BACKGROUND) * self.sample_rate)
+        noise, snr = self.surroundings.background(around, speech, samples)
         voices = [Voice(*voice) for voice in zip(speakers, loudness, speeds, places, strict=True)]
         return Conversation(rng, self.folder, voices, turns, self.seconds, noise, name, room | snr)

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from slotaudio.data.mixing import LOUDNESS, active_level, gains, level
+from slotaudio.data.mixing import LOUDNESS, active_level, check_bounds, gains, level
 from slotaudio.data.plans import Plan, Take, place
 from slotaudio.data.speech import SpeechFolder
 from slotaudio.errors import DataError
@@ -47,10 +47,8 @@ class Drawing:
             raise DataError("a mixture needs at least one sample: give more seconds, or none at all")
         if self.length not in ("max", "min"):
             raise DataError(f"length = {self.length!r} is not known; choose 'max' or 'min'")
-        if len(self.loudness) != 2 or self.loudness[0] > self.loudness[1]:
-            raise DataError(f"loudness = {self.loudness!r}: give the least and the most, in dB")
-        if len(self.speed) != 2 or not 0.5 <= self.speed[0] <= self.speed[1] <= 2:
-            raise DataError(f"speed = {self.speed!r}: give the least and the most, from 0.5 to 2")
+        check_bounds("loudness", self.loudness, "in dB")
+        check_bounds("speed", self.speed, "from 0.5 to 2", 0.5, 2.0)
 
     def draw(
         self, rng: np.random.Generator, folder: SpeechFolder, speakers: Sequence[str]

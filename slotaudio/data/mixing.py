@@ -5,11 +5,14 @@ scales whatever would pass a peak of 0.9. Here the level of the active frames st
 the two differ by a decibel or so on clean speech, which is little against the range of eight.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from einops import rearrange
 from jaxtyping import Bool, Float
+
+from slotaudio.errors import DataError
 
 LOUDNESS = (-33.0, -25.0)
 """LibriMix's range of loudness, in dB."""
@@ -22,6 +25,18 @@ SILENCE_DB = -100.0
 
 _FRAME_SECONDS = 0.025
 _ACTIVE_DB = 30.0
+
+
+def check_bounds(
+    name: str, bounds: Sequence[float], wanted: str, least: float = -math.inf, most: float = math.inf
+) -> None:
+    """Raise unless two bounds are in order, and within others.
+
+    Raises:
+        DataError: says what is `wanted`, such as "in dB".
+    """
+    if len(bounds) != 2 or not least <= bounds[0] <= bounds[1] <= most:
+        raise DataError(f"{name} = {bounds!r}: give the least and the most, {wanted}")
 
 
 def level(wave: Float[np.ndarray, "time"]) -> float:

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from scipy.signal import fftconvolve
 from torch import Tensor
 
-from slotaudio.data.mixing import PEAK, SILENCE_DB, active_level, level
+from slotaudio.data.mixing import PEAK, SILENCE_DB, active_level, check_bounds, level
 from slotaudio.data.recordings import SUFFIXES, Recordings
 from slotaudio.errors import DataError
 
@@ -18,7 +18,7 @@ SYNTHETIC = "synthetic"
 LONGEST_ROOM = 1.5
 """Seconds of an impulse response; what comes later is cut off."""
 BACKGROUND = 60.0
-"""Seconds of noise that a long recording has, back and forth."""
+"""Seconds of noise at most that a conversation has, back and forth."""
 
 
 class Surroundings:
@@ -47,8 +47,7 @@ class Surroundings:
         rooms: str | Path | None = None,
         reverberant: float = 0.5,
     ) -> None:
-        if len(snr) != 2 or snr[0] > snr[1]:
-            raise DataError(f"snr = {snr!r}: give the least and the most, in dB")
+        check_bounds("snr", snr, "in dB")
         if not 0 <= reverberant <= 1:
             raise DataError(f"reverberant = {reverberant} is no share of the mixtures: give 0 to 1")
         self.rate = rate
@@ -69,26 +68,26 @@ class Surroundings:
         Raises:
             UnreadableUtterance: see `Recordings.read`.
         """
-        waves, drawn = sources.numpy(), dict[str, Any]()
-        if self.rooms:
-            drawn["reverberant"] = bool(rng.random() < self.reverberant)
-            if drawn["reverberant"]:
-                waves = np.stack([np.stack([in_room(row, self._response(rng)) for row in wave]) for wave in waves])
+        responses, room = self.places(rng, len(sources))
+        waves = np.stack(
+            [
+                wave if response is None else np.stack([in_room(row, response) for row in wave])
+                for wave, response in zip(sources.numpy(), responses, strict=True)
+            ]
+        )
         mixture = waves.sum(axis=0)
-        if self.noise:
-            drawn["snr"] = float(rng.uniform(self.snr[0], self.snr[1]))
-            noise = self._noise(rng, mixture.shape[-1])
-            speech, hum = active_level(mixture.mean(axis=0), self.rate), level(noise)
-            if speech > SILENCE_DB and hum > SILENCE_DB:
-                mixture = mixture + noise * np.float32(10 ** ((speech - drawn["snr"] - hum) / 20))
+        speech = active_level(mixture.mean(axis=0), self.rate)
+        noise, snr = self.background(rng, speech, mixture.shape[-1])
+        if noise is not None and speech > SILENCE_DB:
+            mixture = mixture + noise
         peak = float(np.abs(mixture).max(initial=0.0))
         factor = np.float32(min(1.0, PEAK / peak) if peak > 0 else 1.0)
-        return torch.from_numpy(mixture * factor), torch.from_numpy(waves * factor), drawn
+        return torch.from_numpy(mixture * factor), torch.from_numpy(waves * factor), room | snr
 
     def places(
         self, rng: np.random.Generator, voices: int
     ) -> tuple[list[Float[np.ndarray, "taps"] | None], dict[str, Any]]:
-        """Return the impulse response of each voice of a conversation, None without a room, and what was drawn.
+        """Return the impulse response of each voice, None without a room, and what was drawn.
 
         Raises:
             UnreadableUtterance: see `Recordings.read`.
@@ -99,9 +98,9 @@ class Surroundings:
         return [self._response(rng) if reverberant else None for _ in range(voices)], {"reverberant": reverberant}
 
     def background(
-        self, rng: np.random.Generator, speech: float
+        self, rng: np.random.Generator, speech: float, samples: int
     ) -> tuple[Float[np.ndarray, "time"] | None, dict[str, Any]]:
-        """Return a minute of noise for a conversation whose speech has a level of `speech` dB, and what was drawn.
+        """Return noise, as loud as it is to be below speech of a level of `speech` dB, and what was drawn.
 
         Raises:
             UnreadableUtterance: see `Recordings.read`.
@@ -109,7 +108,7 @@ class Surroundings:
         if not self.noise:
             return None, {}
         snr = float(rng.uniform(self.snr[0], self.snr[1]))
-        noise = self._noise(rng, round(BACKGROUND * self.rate))
+        noise = self._noise(rng, samples)
         hum = level(noise)
         factor = np.float32(10 ** ((speech - snr - hum) / 20) if hum > SILENCE_DB else 1.0)
         return noise * factor, {"snr": snr}

@@ -72,8 +72,8 @@ def export(model: SlotModel, path: str | os.PathLike[str], force: bool = False) 
         inputs, outputs = _axes(program, core)
         if inputs["spectrum"][0] == "batch":
             break
-    about = describe(model) | {"tensors": {"inputs": inputs, "outputs": outputs}, "initial": core.start.tolist()}
-    about["leaves_rest"] = model.leaves_rest
+    tensors = {"inputs": inputs, "outputs": outputs}
+    about = describe(model) | {"tensors": tensors, "initial": core.start.tolist(), "leaves_rest": model.leaves_rest}
     if model.window is None and "frames" not in inputs["spectrum"]:
         about["window"] = 2.0  # a component fixed the length that was traced
     partial = target.with_name(f"{target.stem}.part{target.suffix}")

@@ -41,7 +41,8 @@ class Supervised:
         presence_weight: weight of the binary cross-entropy of the presence logits, for models that have them.
 
     Raises:
-        UserError: unknown cost, assignment or matcher, negative weights, or a spectral weight with ``"spectral_mse"``.
+        UserError: unknown cost, assignment or matcher, negative weights, or a spectral
+            or level weight with a cost that it does not go with.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class Supervised:
         self.level_weight = level_weight
 
     def __call__(self, model: Any, batch: Batch) -> dict[str, Tensor]:
-        """Return ``loss``, the matched cost by its name and, where they apply, ``silence`` and ``presence``.
+        """Return ``loss``, the matched cost and, where they apply, ``silence``, ``spectral``, ``level``, ``presence``.
 
         Raises:
             UserError: more sources than slots, or a cost that the model's frontend cannot express.

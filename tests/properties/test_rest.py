@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slotaudio import Separator, SlotModel, Spec, compose
-from slotaudio.calibration import calibrated
+from slotaudio.calibration import calibrate
 from slotaudio.errors import UserError
 from slotaudio.pretrained import load_weights
 from slotaudio.resampling import resample
@@ -122,16 +122,16 @@ def test_calibrated_outputs_have_the_level_of_the_sources():
     made = copy.deepcopy(model())
     made.decoder.amplify(1.7)
     mixtures = [(noise(8000, seed), noise(8000, seed)[None], {}) for seed in range(3)]
-    assert calibrated(made, mixtures) != pytest.approx(1.0, abs=0.05)
-    assert calibrated(made, mixtures) == pytest.approx(1.0, abs=1e-4)
+    assert calibrate(made, mixtures) != pytest.approx(1.0, abs=0.05)
+    assert calibrate(made, mixtures) == pytest.approx(1.0, abs=1e-4)
     with pytest.raises(UserError, match="times the level of the sources in 0 mixtures"):
-        calibrated(made, [])
+        calibrate(made, [])
     with pytest.raises(UserError, match="others have to add up to one"):
         composed().decoder.amplify(2.0)
     unfit = composed()
     unfit.decoder = None
     with pytest.raises(UserError, match="cannot be amplified"):
-        calibrated(unfit, mixtures)
+        calibrate(unfit, mixtures)
 
 
 def test_a_rest_needs_masks_that_add_up():
