@@ -19,7 +19,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLoca
 from page import fill
 from peers import CONTESTANTS
 
-from slotaudio.plotting import save, slot_colour
+from slotaudio.plotting import SLOT_COLOURS, save, slot_colour
 
 Runs = Mapping[str, Sequence[dict[str, Any]]]
 """Lines by contestant."""
@@ -112,10 +112,14 @@ def panel(xlabel: str, ylabel: str, wide: float = 7.4) -> tuple[Figure, Axes]:
 
 
 def style(name: str) -> dict[str, Any]:
-    """Return colour and line of a contestant, the same in all figures; one with the lesson is dashed."""
+    """Return colour and line of a contestant, the same in all figures.
+
+    One with the lesson is dashed, and one whose colour another has already is dotted.
+    """
     plain = name.removesuffix("-lesson")
-    models = [other for other in CONTESTANTS if not other.endswith("-lesson")]
-    return {"color": slot_colour(models.index(plain)), "linestyle": "-" if plain == name else "--"}
+    number = [other for other in CONTESTANTS if not other.endswith("-lesson")].index(plain)
+    line = "-" if number < len(SLOT_COLOURS) else ":"
+    return {"color": slot_colour(number), "linestyle": line if plain == name else "--"}
 
 
 def curves(runs: Runs) -> Figure:
