@@ -179,6 +179,16 @@ class Batch:
     sources: Float[Tensor, "batch sources channels time"]
     metadata: tuple[Mapping[str, Any], ...] = ()
 
+    def pin_memory(self) -> "Batch":
+        """Return the batch in memory that a GPU can read by itself; `torch.utils.data.DataLoader` calls it."""
+        return Batch(self.mixture.pin_memory(), self.sources.pin_memory(), self.metadata)
+
+    def to(self, device: torch.device) -> "Batch":
+        """Return the batch on a device; from pinned memory this goes on beside what comes next."""
+        return Batch(
+            self.mixture.to(device, non_blocking=True), self.sources.to(device, non_blocking=True), self.metadata
+        )
+
 
 class Objective(Protocol):
     """Model and batch to named losses, of which ``"loss"`` is the one to minimise."""

@@ -44,7 +44,7 @@ class Conversations(Dataset[Item]):
         split, validation: as for the data set ``folder``: disjoint speakers of one folder.
         loudness: least and most of a speaker, in dB.
         speed: least and most speed of a speaker, the same for all that is said in a conversation.
-        noise, snr, rooms, reverberant: rooms around the voices and noise in the mixture, from folders or
+        noise, snr, rooms, reverberant, equaliser: rooms around the voices and noise in the mixture, from folders or
             ``"synthetic"`` (see `slotaudio.data.surroundings.Surroundings`); none by default. `snr` is over the mean
             power of the speakers. What is said, and when, is the same with them and without.
         groups: see `slotaudio.data.speakers.Meeting`.
@@ -80,6 +80,7 @@ class Conversations(Dataset[Item]):
         snr: Sequence[float] = (5.0, 20.0),
         rooms: str | Path | None = None,
         reverberant: float = 0.5,
+        equaliser: float = 0.0,
         groups: Mapping[str, float] | None = None,
         cache: bool = False,
         fixed: bool = False,
@@ -110,7 +111,7 @@ class Conversations(Dataset[Item]):
         self.seed = seed
         self.loudness = loudness
         self.speed = speed
-        self.surroundings = Surroundings(rate, noise, snr, rooms, reverberant)
+        self.surroundings = Surroundings(rate, noise, snr, rooms, reverberant, equaliser)
         self.fixed = fixed
         self.on_error = on_error
         self.folder = SpeechFolder(path, rate, resample)

@@ -64,7 +64,7 @@ class FolderMixtures(Dataset[Item]):
         pitch: the sources come in order of their pitch, the highest voice first, and each voice is at least so
             many times as high as the next (1.2 is three semitones): a first lesson with an answer that is never
             ambiguous, for the matcher `fixed`. 0 leaves the order to chance.
-        noise, snr, rooms, reverberant: rooms around the voices and noise in the mixture, from folders or
+        noise, snr, rooms, reverberant, equaliser: rooms around the voices and noise in the mixture, from folders or
             ``"synthetic"`` (see `slotaudio.data.surroundings.Surroundings`); none by default. The voices are the same
             with them and without.
 
@@ -99,6 +99,7 @@ class FolderMixtures(Dataset[Item]):
         snr: Sequence[float] = (5.0, 20.0),
         rooms: str | Path | None = None,
         reverberant: float = 0.5,
+        equaliser: float = 0.0,
     ) -> None:
         self.least, self.most = _range(sources)
         if size < 0 or seed < 0:
@@ -129,8 +130,8 @@ class FolderMixtures(Dataset[Item]):
         self.size = size if self.plans is None else len(self.plans)
         self.genders = _genders(self.folder.path, genders)
         self.pitch = pitch
-        clean = noise is None and rooms is None
-        self.surroundings = None if clean else Surroundings(rate, noise, snr, rooms, reverberant)
+        clean = noise is None and rooms is None and not equaliser
+        self.surroundings = None if clean else Surroundings(rate, noise, snr, rooms, reverberant, equaliser)
         self._pitches: dict[str, float] = {}
         # in shared memory, so that worker processes that live on see the next epoch
         self._state = torch.zeros(2, dtype=torch.int64).share_memory_()

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.signal import fftconvolve
+from scipy.signal import firwin2, minimum_phase, oaconvolve
 from torch import Tensor
 
 from slotaudio.data.mixing import PEAK, SILENCE_DB, active_level, check_bounds, level
@@ -34,6 +34,8 @@ class Surroundings:
         snr: least and most level of the voices, where there are any, over the noise, in dB.
         rooms: folder of impulse responses, or ``"synthetic"``; None for no rooms. Each voice gets one of its own.
         reverberant: share of the mixtures that are in a room.
+        equaliser: most dB by which octaves of each voice get louder or softer, as if all voices had a microphone of
+            their own: more voices than there are speakers, and no telling recordings apart.
 
     Raises:
         DataError: a folder is missing or holds no audio, or a number is out of range; says what is possible.
@@ -46,13 +48,17 @@ class Surroundings:
         snr: Sequence[float] = (5.0, 20.0),
         rooms: str | Path | None = None,
         reverberant: float = 0.5,
+        equaliser: float = 0.0,
     ) -> None:
         check_bounds("snr", snr, "in dB")
+        if equaliser < 0:
+            raise DataError(f"equaliser = {equaliser}: give the most dB up or down, 0 for none")
         if not 0 <= reverberant <= 1:
             raise DataError(f"reverberant = {reverberant} is no share of the mixtures: give 0 to 1")
         self.rate = rate
         self.snr = snr
         self.reverberant = reverberant
+        self.equaliser = equaliser
         self.noise = noise is not None
         self.rooms = rooms is not None
         self._noises = _files(noise, rate, "noise")
@@ -87,15 +93,23 @@ class Surroundings:
     def places(
         self, rng: np.random.Generator, voices: int
     ) -> tuple[list[Float[np.ndarray, "taps"] | None], dict[str, Any]]:
-        """Return the impulse response of each voice, None without a room, and what was drawn.
+        """Return the impulse response of each voice, None for the voice as it is, and what was drawn.
 
         Raises:
             UnreadableUtterance: see `Recordings.read`.
         """
-        if not self.rooms:
-            return [None] * voices, {}
-        reverberant = bool(rng.random() < self.reverberant)
-        return [self._response(rng) if reverberant else None for _ in range(voices)], {"reverberant": reverberant}
+        responses: list[Float[np.ndarray, "taps"] | None] = [None] * voices
+        drawn = {}
+        if self.rooms:
+            drawn["reverberant"] = bool(rng.random() < self.reverberant)
+            responses = [self._response(rng) if drawn["reverberant"] else None for _ in range(voices)]
+        if self.equaliser:
+            filters = [random_equaliser(rng, self.rate, self.equaliser) for _ in range(voices)]
+            responses = [
+                taps if response is None else oaconvolve(response, taps)
+                for response, taps in zip(responses, filters, strict=True)
+            ]
+        return responses, drawn
 
     def background(
         self, rng: np.random.Generator, speech: float, samples: int
@@ -133,7 +147,7 @@ def in_room(
 ) -> Float[np.ndarray, "longer"]:
     """Convolve, with the direct sound where the voice was and with the voice's own energy; `tail` samples ring on."""
     direct = int(np.abs(response).argmax())
-    wet = fftconvolve(np.pad(wave, (0, tail)), response)[direct : direct + wave.size + tail]
+    wet = oaconvolve(np.pad(wave, (0, tail)), response)[direct : direct + wave.size + tail]
     energy = float(np.square(wet).sum())
     return (wet * np.sqrt(float(np.square(wave).sum()) / energy) if energy > 0 else wet).astype(np.float32)
 
@@ -162,6 +176,18 @@ def _files(folder: str | Path | None, rate: int, what: str) -> _Files | None:
 
 def _torch(rng: np.random.Generator) -> torch.Generator:
     return torch.Generator().manual_seed(int(rng.integers(2**63)))
+
+
+def random_equaliser(
+    rng: np.random.Generator, sample_rate: int, decibels: float, taps: int = 1024
+) -> Float[np.ndarray, "taps"]:
+    """Draw a minimum-phase filter: octave by octave from 125 Hz on up to so many decibels louder or softer."""
+    octaves = 125 * 2.0 ** np.arange(np.log2(sample_rate / 2 / 125))
+    edges = np.array([0.0, *octaves[octaves < sample_rate / 2], sample_rate / 2])
+    # a minimum-phase filter has the square root of the linear one's magnitude, and half its length
+    response = 10 ** (rng.uniform(-decibels, decibels, edges.size) / 10)
+    linear = firwin2(taps - 1, edges, response, fs=sample_rate)
+    return np.asarray(minimum_phase(linear, n_fft=8 * taps), dtype=np.float32)
 
 
 def synthetic_room(sample_rate: int, generator: torch.Generator | None = None) -> Float[Tensor, " taps"]:

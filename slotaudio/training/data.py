@@ -29,6 +29,7 @@ class Batches:
         start, stop: numbers of the first batch and of the one after the last.
         seed: with the epoch it decides the order.
         workers: processes that make batches; 0 for none.
+        pinned: make them in memory that a GPU can read by itself.
 
     Several processes that train together get disjoint parts of the same batches, whatever their number: see `share`.
 
@@ -36,13 +37,23 @@ class Batches:
         DataError: an epoch is smaller than a batch.
     """
 
-    def __init__(self, dataset: Any, batch_size: int, start: int, stop: int, seed: int, workers: int = 0) -> None:
+    def __init__(
+        self,
+        dataset: Any,
+        batch_size: int,
+        start: int,
+        stop: int,
+        seed: int,
+        workers: int = 0,
+        pinned: bool = False,
+    ) -> None:
         self.dataset = dataset
         self.batch_size = batch_size
         self.start = start
         self.stop = stop
         self.seed = seed
         self.workers = workers
+        self.pinned = pinned
         self.part = slice(0, batch_size)
         self.indexed = isinstance(dataset, Sized) and not isinstance(dataset, IterableDataset)
         if self.indexed and len(dataset) < batch_size:
@@ -91,6 +102,7 @@ class Batches:
         if hasattr(self.dataset, "set_epoch"):
             self.dataset.set_epoch(epoch)
         batching |= {"collate_fn": collate, "num_workers": self.workers, "worker_init_fn": _leave_signals}
+        batching |= {"pin_memory": self.pinned}
         return DataLoader(self.dataset, **batching)
 
 

@@ -105,7 +105,7 @@ class Training(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        return Batch(batch.mixture.to(device), batch.sources.to(device), batch.metadata)
+        return batch.to(device)
 
 
 class ShardedTraining(Training):

@@ -1,12 +1,13 @@
 """Muon and AdamW as one optimiser."""
 
+import copy
 import io
 
 import pytest
 import torch
 from torch import nn
 
-from slotaudio.training.muon import Muon
+from slotaudio.training.muon import Muon, StackedMuon
 
 
 def descend(layer: nn.Module, optimizer: torch.optim.Optimizer, steps: int) -> None:
@@ -53,3 +54,21 @@ def test_steps_of_matrices_are_orthogonal_and_of_the_size_of_adams() -> None:
     sizes = torch.linalg.svdvals(step)
     assert sizes.max() / sizes.min() < 2.0  # five Newton-Schulz iterations leave them between 0.7 and 1.2 of each other
     assert step.square().mean().sqrt() == pytest.approx(0.2, rel=0.3)
+
+
+def test_stacks_of_matrices_step_as_pytorchs_muon_does() -> None:
+    weights = [nn.Parameter(torch.randn(shape)) for shape in ((8, 4), (8, 4), (4, 8), (5, 5))]
+    idle = nn.Parameter(torch.ones(8, 4))
+    alike = copy.deepcopy(weights)
+    options = {"lr": 1e-2, "weight_decay": 0.1, "adjust_lr_fn": "match_rms_adamw"}
+    one_by_one = torch.optim.Muon(weights, **options)
+    stacked = StackedMuon([*alike, idle], **options)
+    for _ in range(3):
+        for weight, other in zip(weights, alike, strict=True):
+            weight.grad = torch.randn_like(weight)
+            other.grad = weight.grad.clone()
+        one_by_one.step()
+        stacked.step()
+    for weight, other in zip(weights, alike, strict=True):
+        torch.testing.assert_close(other, weight, rtol=1e-2, atol=1e-3)  # bfloat16 inside, in another order
+    assert torch.equal(idle, torch.ones(8, 4))

@@ -8,7 +8,7 @@ import torch
 from slotaudio.data import bundled
 from slotaudio.data.folder import FolderMixtures
 from slotaudio.data.mixing import PEAK, active_level, level
-from slotaudio.data.surroundings import Surroundings, synthetic_noise, synthetic_room
+from slotaudio.data.surroundings import Surroundings, random_equaliser, synthetic_noise, synthetic_room
 from slotaudio.errors import DataError
 
 RATE = 16000
@@ -83,6 +83,7 @@ def test_silence_meets_noise_without_numbers_that_are_none():
     [
         ({"snr": (5.0, 1.0)}, "the least and the most, in dB"),
         ({"reverberant": 1.5, "rooms": "synthetic"}, "give 0 to 1"),
+        ({"equaliser": -3.0}, "most dB up or down"),
         ({"noise": "nowhere"}, "noise: there is no folder nowhere; give one, or 'synthetic'"),
     ],
 )
@@ -105,3 +106,22 @@ def test_synthetic_rooms_decay_and_noises_fall():
         assert room[-1600:].square().sum() < 0.02 * room[1:].square().sum()
         power = torch.fft.rfft(synthetic_noise(RATE, generator)).abs().square()
         assert power[:2000].sum() > 0.2 * power.sum()
+
+
+def test_every_voice_has_a_microphone_of_its_own(recordings):
+    for (mixture, sources, _), (_, clean, _) in zip(mixtures(equaliser=6.0), mixtures(), strict=True):
+        torch.testing.assert_close(mixture, sources.sum(0))
+        one, other = np.abs(np.fft.rfft(sources[:, 0].numpy())) / np.abs(np.fft.rfft(clean[:, 0].numpy()) + 1e-6)
+        assert np.median(np.abs(20 * np.log10(one / other))) > 1  # it changes the colour, and each one's otherwise
+    around = Surroundings(RATE, rooms=recordings / "rooms", reverberant=1.0, equaliser=6.0)
+    (in_a_room,), _ = around.places(np.random.default_rng(0), 1)
+    (room,), _ = Surroundings(RATE, rooms=recordings / "rooms", reverberant=1.0).places(np.random.default_rng(0), 1)
+    assert in_a_room.size > room.size  # the room, then the microphone
+
+
+def test_an_equaliser_stays_within_its_bounds_and_is_not_late():
+    for seed in range(5):
+        taps = random_equaliser(np.random.default_rng(seed), RATE, 6.0)
+        decibels = 20 * np.log10(np.abs(np.fft.rfft(taps, 4096)))
+        assert -6.5 < decibels.min() < 0 < decibels.max() < 6.5
+        assert np.abs(taps).argmax() < 4
