@@ -68,7 +68,7 @@ class Muon(torch.optim.Optimizer):
 class StackedMuon(torch.optim.Muon):
     """PyTorch's Muon with matrices of one shape orthogonalised together.
 
-    One by one, 128 small matrices keep a GPU waiting for some 6000 launches of kernels, 79 ms; so it takes a few.
+    One by one, 128 small matrices keep a GPU waiting for the launches of thousands of kernels (79 ms on an H200).
     The learning rate is adjusted to the size of AdamW's steps, whatever `adjust_lr_fn` says.
     """
 
@@ -88,24 +88,24 @@ class StackedMuon(torch.optim.Muon):
                 self._step(weights, group)
         return loss
 
-    def _step(self, weights: Sequence[Tensor], group: dict[str, Any]) -> None:
-        gradients = [weight.grad for weight in weights]
+    def _step(self, weights: list[Tensor], group: dict[str, Any]) -> None:
+        gradients = [weight.grad for weight in weights if weight.grad is not None]
         for weight in weights:
             if not self.state[weight]:
-                self.state[weight]["momentum_buffer"] = torch.zeros_like(weight.grad)
+                self.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
         momenta = [self.state[weight]["momentum_buffer"] for weight in weights]
         torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
         ahead = torch._foreach_lerp(gradients, momenta, group["momentum"]) if group["nesterov"] else momenta
         steps = orthogonal(torch.stack(ahead), group["ns_coefficients"], group["ns_steps"], group["eps"])
         torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
         rate = 0.2 * max(weights[0].shape) ** 0.5 * group["lr"]  # arXiv 2502.16982, equation 4
-        torch._foreach_add_(weights, steps.to(weights[0].dtype).unbind(), alpha=-rate)
+        torch._foreach_add_(weights, list(steps.to(weights[0].dtype).unbind()), alpha=-rate)
 
 
 def orthogonal(
     matrices: Float[Tensor, "batch rows columns"], coefficients: Sequence[float], steps: int, eps: float
 ) -> Float[Tensor, "batch rows columns"]:
-    """Return about the nearest orthogonal matrix to each, by Newton and Schulz's iteration (Jordan 2024) in bfloat16."""
+    """Return about the nearest orthogonal matrix to each, by a Newton-Schulz iteration (Jordan 2024) in bfloat16."""
     first, second, third = coefficients
     wide = matrices.bfloat16()
     tall = wide.shape[-2] > wide.shape[-1]
