@@ -83,14 +83,14 @@ class Batches:
             order = torch.randperm(len(self.dataset), generator=generator)[: per_epoch * self.batch_size]
             batches = rearrange(order, "(batches items) -> batches items", batches=per_epoch)
             # a loader for each epoch, so that worker processes see whatever the data set keeps about it
-            yield from self._loader(epoch, batch_sampler=batches[position:, self.part].tolist())
+            yield from _started(self._loader(epoch, batch_sampler=batches[position:, self.part].tolist()))
             epoch, position = epoch + 1, 0
 
     def _read(self) -> Iterator[Batch]:
         epoch, skip = 0, self.start
         while True:
             seen = 0
-            for batch in self._loader(epoch, batch_size=self.batch_size, drop_last=True):
+            for batch in _started(self._loader(epoch, batch_size=self.batch_size, drop_last=True)):
                 seen += 1
                 if seen > skip:
                     yield Batch(batch.mixture[self.part], batch.sources[self.part], batch.metadata[self.part])
@@ -106,11 +106,24 @@ class Batches:
         return DataLoader(self.dataset, **batching)
 
 
+def _started(loader: DataLoader[Any]) -> Iterator[Batch]:
+    """Return an iterator whose worker processes are born with SIGTERM blocked.
+
+    A signal to the whole group may come before `_leave_signals` is called in all of them.
+    """
+    if not hasattr(signal, "sigwaitinfo"):
+        return iter(loader)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        return iter(loader)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
 def _leave_signals(worker: int) -> None:
     """Ctrl-C and SIGTERM may reach a whole group of processes; the one that trains decides what follows."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "sigwaitinfo"):  # Linux: tells who sent it
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         threading.Thread(target=_obey_parent, daemon=True).start()
 
 
