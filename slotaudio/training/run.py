@@ -2,7 +2,6 @@
 
 import copy
 import errno
-import logging
 import shlex
 import sys
 import warnings
@@ -15,7 +14,6 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging, TQDMProgressBar
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.strategies import Strategy
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
@@ -32,6 +30,7 @@ from slotaudio.training.checkpoints import Checkpoints
 from slotaudio.training.data import Batches
 from slotaudio.training.divergence import Divergence
 from slotaudio.training.folder import RunFolder
+from slotaudio.training.logs import loggers, quiet
 from slotaudio.training.module import ShardedTraining, Training, TrainingDiverged
 from slotaudio.training.options import TrainOptions
 from slotaudio.training.pictures import Pictures
@@ -126,7 +125,7 @@ def _fit(
     callbacks += [progress, stopping, checkpoints, Pictures(), divergence, *([TQDMProgressBar()] if bar else [])]
     try:
         with warnings.catch_warnings():
-            _quiet()
+            quiet()
             trainer = lightning.Trainer(
                 accelerator=options.device,
                 devices=devices,
@@ -140,7 +139,7 @@ def _fit(
                 check_val_every_n_epoch=None,
                 num_sanity_val_steps=0,
                 log_every_n_steps=options.log_every,
-                logger=_loggers(place),
+                logger=loggers(place),
                 callbacks=callbacks,
                 plugins=[checkpoints.files, *filter(None, [environment()])],
                 enable_checkpointing=False,
@@ -242,34 +241,6 @@ def _warn_of_shared_speakers(training: Any, validation: Any) -> None:
             "flatter; data.train.split=train and data.validation.split=validation keep them apart",
             file=sys.stderr,
         )
-
-
-def _loggers(place: RunFolder) -> list[Any]:
-    return [
-        # a session's lines have a file of their own: Lightning would delete those of the session before
-        CSVLogger(place.path, name="logs", version=f"from-step-{place.step:06d}"),
-        TensorBoardLogger(place.path, name="tensorboard", version="", purge_step=place.step or None),
-    ]
-
-
-def _quiet() -> None:
-    """Silence what Lightning tells about itself; what it warns of is taken care of here."""
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    for message in (
-        ".*does not have many workers.*",
-        ".*your dataloader is not resumable.*",
-        ".*Experiment logs directory .* exists and is not empty.*",
-        ".*is smaller than the logging interval.*",
-        ".*GPU available but not used.*",
-        ".*but have no `val_dataloader`.*",
-        ".*isinstance.treespec, LeafSpec.*",
-        ".*returned a view tensor.*",  # of which nothing is changed in place
-        ".*sync_dist=True.*",  # `Training` adds up over processes what it logs of a validation
-        ".*is an experimental feature.*",
-        ".*in eval mode at the start of training.*",  # an objective's teacher
-    ):
-        warnings.filterwarnings("ignore", message=message)
 
 
 def _export(checkpoint: Path, place: RunFolder, progress: Progress, validated: tuple[int, str, float | None]) -> None:
