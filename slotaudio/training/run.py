@@ -94,7 +94,7 @@ def train(recipe: Recipe, folder: str | Path, resume: bool = False, force: bool 
         stop=options.steps * options.accumulate,
         seed=options.seed,
         workers=options.workers,
-        pinned=options.device != "cpu" and torch.accelerator.is_available(),
+        pinned=options.device != "cpu" and torch.cuda.is_available(),  # others do not have it
     )
     _rehearse(model, objective, {"train": training, "validation": validation})
     several = devices * nodes > 1 or options.strategy == "fsdp"
