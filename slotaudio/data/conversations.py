@@ -44,9 +44,10 @@ class Conversations(Dataset[Item]):
         split, validation: as for the data set ``folder``: disjoint speakers of one folder.
         loudness: least and most of a speaker, in dB.
         speed: least and most speed of a speaker, the same for all that is said in a conversation.
-        noise, snr, rooms, reverberant, equaliser: rooms around the voices and noise in the mixture, from folders or
+        noise, snr, rooms, reverberant: rooms around the voices and noise in the mixture, from folders or
             ``"synthetic"`` (see `slotaudio.data.surroundings.Surroundings`); none by default. `snr` is over the mean
             power of the speakers. What is said, and when, is the same with them and without.
+        equaliser: most dB by which octaves of each voice get louder or softer, as if it had a microphone of its own.
         groups: see `slotaudio.data.speakers.Meeting`.
         cache: keep all the audio in memory, 115 MB per hour at 16 kHz.
         fixed: every epoch is the first one, as validation wants it.

@@ -64,9 +64,10 @@ class FolderMixtures(Dataset[Item]):
         pitch: the sources come in order of their pitch, the highest voice first, and each voice is at least so
             many times as high as the next (1.2 is three semitones): a first lesson with an answer that is never
             ambiguous, for the matcher `fixed`. 0 leaves the order to chance.
-        noise, snr, rooms, reverberant, equaliser: rooms around the voices and noise in the mixture, from folders or
+        noise, snr, rooms, reverberant: rooms around the voices and noise in the mixture, from folders or
             ``"synthetic"`` (see `slotaudio.data.surroundings.Surroundings`); none by default. The voices are the same
             with them and without.
+        equaliser: most dB by which octaves of each voice get louder or softer, as if it had a microphone of its own.
 
     Raises:
         DataError: what is wrong with the folder, the list or an option.
