@@ -141,16 +141,19 @@ def curves(runs: Runs) -> Figure:
 def trade(speeds: Runs, runs: Runs) -> Figure:
     """Draw the real-time factor of the longest recording that all could take against SI-SDRi."""
     figure, axes = panel("real-time factor on one thread, 60 s", "SI-SDRi after the budget (dB)")
+    heights: list[float] = []
     for name in speeds:
         factor = next(
             (line["factor"] for line in speeds[name] if line["seconds"] == 60 and not line["estimated"]), None
         )
         if factor is not None and name in runs:
             axes.scatter(factor, last(runs[name]), color=style(name)["color"], s=60, zorder=3)
+            crowded = any(abs(last(runs[name]) - height) < 0.3 for height in heights)
+            heights.append(last(runs[name]))
             axes.annotate(
                 CONTESTANTS[name].title,
                 (factor, last(runs[name])),
-                xytext=(6, 5),
+                xytext=(6, -12 if crowded else 5),  # below the point where another name may be above
                 textcoords="offset points",
                 fontsize=8,
             )
