@@ -51,7 +51,7 @@ class Surroundings:
         equaliser: float = 0.0,
     ) -> None:
         check_bounds("snr", snr, "in dB")
-        if equaliser < 0:
+        if not 0 <= equaliser < np.inf:  # nor not a number
             raise DataError(f"equaliser = {equaliser}: give the most dB up or down, 0 for none")
         if not 0 <= reverberant <= 1:
             raise DataError(f"reverberant = {reverberant} is no share of the mixtures: give 0 to 1")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch.utils.data import Dataset, IterableDataset
 
 from slotaudio.errors import DataError
+from slotaudio.training import data
 from slotaudio.training.data import Batches
 
 
@@ -102,7 +103,7 @@ def test_workers_outlive_a_signal_to_the_group_but_not_their_parent():
     batches = iter(Batches(Drawn(200), 2, 0, 100, seed=0, workers=1))
     next(batches)
     (worker,) = multiprocessing.active_children()
-    for number in (signal.SIGINT, *[signal.SIGTERM] * 20):  # any thread may get it
+    for number in (signal.SIGINT, signal.SIGTERM):
         subprocess.run(["kill", f"-{number.value}", str(worker.pid)], check=True)  # not from the parent
     assert len(ids(islice(batches, 20))) == 20
     assert worker.is_alive()
@@ -110,4 +111,19 @@ def test_workers_outlive_a_signal_to_the_group_but_not_their_parent():
     worker.join(timeout=30)
     assert worker.exitcode == 0
     with pytest.raises(RuntimeError, match="exited unexpectedly"):
+        list(batches)
+
+
+@pytest.mark.skipif(not hasattr(signal, "sigwaitinfo"), reason="only Linux tells who sent a signal")
+def test_a_signal_may_come_before_workers_are_ready_for_it(monkeypatch):
+    monkeypatch.setattr(data, "_leave_signals", lambda worker: None)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    batches = iter(Batches(Drawn(200), 2, 0, 100, seed=0, workers=1))
+    next(batches)
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+    (worker,) = multiprocessing.active_children()
+    subprocess.run(["kill", "-TERM", str(worker.pid)], check=True)
+    assert len(ids(islice(batches, 20))) == 20
+    worker.kill()
+    with pytest.raises(RuntimeError, match="killed by signal"):
         list(batches)

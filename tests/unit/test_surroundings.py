@@ -84,6 +84,7 @@ def test_silence_meets_noise_without_numbers_that_are_none():
         ({"snr": (5.0, 1.0)}, "the least and the most, in dB"),
         ({"reverberant": 1.5, "rooms": "synthetic"}, "give 0 to 1"),
         ({"equaliser": -3.0}, "most dB up or down"),
+        ({"equaliser": float("nan")}, "most dB up or down"),
         ({"noise": "nowhere"}, "noise: there is no folder nowhere; give one, or 'synthetic'"),
     ],
 )
