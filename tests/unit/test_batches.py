@@ -125,5 +125,6 @@ def test_a_signal_may_come_before_workers_are_ready_for_it(monkeypatch):
     subprocess.run(["kill", "-TERM", str(worker.pid)], check=True)
     assert len(ids(islice(batches, 20))) == 20
     worker.kill()
-    with pytest.raises(RuntimeError, match="killed by signal"):
+    # torch says the first where its handler of SIGCHLD comes before the queue runs empty, else the second
+    with pytest.raises(RuntimeError, match="killed by signal|exited unexpectedly"):
         list(batches)
