@@ -45,8 +45,9 @@ class Conversations(Dataset[Item]):
         loudness: least and most of a speaker, in dB.
         speed: least and most speed of a speaker, the same for all that is said in a conversation.
         noise, snr, rooms, reverberant: rooms around the voices and noise in the mixture, from folders or
-            ``"synthetic"`` (see `slotaudio.data.surroundings.Surroundings`); none by default. `snr` is over the mean
-            power of the speakers. What is said, and when, is the same with them and without.
+            ``"synthetic"``, noise also ``"babble"`` of other speakers or several of these (see
+            `slotaudio.data.surroundings.Surroundings`); none by default. `snr` is over the mean power of the speakers.
+            What is said, and when, is the same with them and without.
         equaliser: most dB by which octaves of each voice get louder or softer, as if it had a microphone of its own.
         groups: see `slotaudio.data.speakers.Meeting`.
         cache: keep all the audio in memory, 115 MB per hour at 16 kHz.
@@ -77,7 +78,7 @@ class Conversations(Dataset[Item]):
         validation: float = 0.1,
         loudness: Sequence[float] = LOUDNESS,
         speed: Sequence[float] = (1.0, 1.0),
-        noise: str | Path | None = None,
+        noise: str | Path | Sequence[str | Path] | None = None,
         snr: Sequence[float] = (5.0, 20.0),
         rooms: str | Path | None = None,
         reverberant: float = 0.5,
@@ -112,12 +113,14 @@ class Conversations(Dataset[Item]):
         self.seed = seed
         self.loudness = loudness
         self.speed = speed
-        self.surroundings = Surroundings(rate, noise, snr, rooms, reverberant, equaliser)
         self.fixed = fixed
         self.on_error = on_error
         self.folder = SpeechFolder(path, rate, resample)
         self.folder.keep(split_speakers(list(self.folder.speakers), split, validation, self.most))
         self.meeting = Meeting(list(self.folder.speakers), self.most, groups)
+        self.surroundings = Surroundings(
+            rate, noise, snr, rooms, reverberant, equaliser, speech=self.folder, most=self.most
+        )
         if cache:
             self.folder.preload()
         # in shared memory, so that worker processes that live on see the next epoch
@@ -178,6 +181,6 @@ class Conversations(Dataset[Item]):
         places, room = self.surroundings.places(around, len(speakers))
         speech = 10 * np.log10(np.mean(10 ** (np.array(loudness) / 10)))
         samples = round(min(self.seconds, BACKGROUND) * self.sample_rate)
-        noise, snr = self.surroundings.background(around, speech, samples)
+        noise, snr = self.surroundings.background(around, speech, samples, speakers)
         voices = [Voice(*voice) for voice in zip(speakers, loudness, speeds, places, strict=True)]
         return Conversation(rng, self.folder, voices, turns, self.seconds, noise, name, room | snr)

@@ -65,8 +65,8 @@ class FolderMixtures(Dataset[Item]):
             many times as high as the next (1.2 is three semitones): a first lesson with an answer that is never
             ambiguous, for the matcher `fixed`. 0 leaves the order to chance.
         noise, snr, rooms, reverberant: rooms around the voices and noise in the mixture, from folders or
-            ``"synthetic"`` (see `slotaudio.data.surroundings.Surroundings`); none by default. The voices are the same
-            with them and without.
+            ``"synthetic"``, noise also ``"babble"`` of other speakers or several of these (see
+            `slotaudio.data.surroundings.Surroundings`); none by default. The voices are the same with them and without.
         equaliser: most dB by which octaves of each voice get louder or softer, as if it had a microphone of its own.
 
     Raises:
@@ -96,7 +96,7 @@ class FolderMixtures(Dataset[Item]):
         on_error: Literal["raise", "skip"] = "raise",
         genders: str | Path | None = None,
         pitch: float = 0.0,
-        noise: str | Path | None = None,
+        noise: str | Path | Sequence[str | Path] | None = None,
         snr: Sequence[float] = (5.0, 20.0),
         rooms: str | Path | None = None,
         reverberant: float = 0.5,
@@ -132,7 +132,11 @@ class FolderMixtures(Dataset[Item]):
         self.genders = _genders(self.folder.path, genders)
         self.pitch = pitch
         clean = noise is None and rooms is None and not equaliser
-        self.surroundings = None if clean else Surroundings(rate, noise, snr, rooms, reverberant, equaliser)
+        self.surroundings = (
+            None
+            if clean
+            else Surroundings(rate, noise, snr, rooms, reverberant, equaliser, speech=self.folder, most=self.most)
+        )
         self._pitches: dict[str, float] = {}
         # in shared memory, so that worker processes that live on see the next epoch
         self._state = torch.zeros(2, dtype=torch.int64).share_memory_()
@@ -157,9 +161,17 @@ class FolderMixtures(Dataset[Item]):
         metadata = self._metadata(plan)
         if self.surroundings is None:
             return sources.sum(0), sources, metadata
-        rng = np.random.default_rng([self.seed, int(self._state[0]), index, 1])  # one of its own: the voices stay
-        mixture, sources, drawn = self.surroundings.around(rng, sources)
-        return mixture, sources, {**metadata, **drawn}
+        for attempt in range(_PATIENCE):
+            rng = np.random.default_rng(  # one of its own: the voices stay
+                [self.seed, int(self._state[0]), index, 1, *([attempt] if attempt else [])]
+            )
+            try:
+                mixture, around, drawn = self.surroundings.around(rng, sources, metadata["speakers"])
+            except UnreadableUtterance as error:
+                self._skip(error)
+            else:
+                return mixture, around, {**metadata, **drawn}
+        raise DataError(f"{_PATIENCE} unreadable noises or rooms in a row around a mixture of {self.folder.path}")
 
     def plan(self, index: int) -> Plan:
         """Return what item `index` of this epoch is made of, to be frozen with `write_list`."""
@@ -177,14 +189,17 @@ class FolderMixtures(Dataset[Item]):
                 if order is not None:
                     return replace(plan, takes=tuple(plan.takes[i] for i in order)), [waves[i] for i in order]
             except UnreadableUtterance as error:
-                if self.on_error == "raise":
-                    raise
-                self._state[1] += 1
-                warnings.warn(f"skipped: {error}", SkippedUtterance, stacklevel=2)
+                self._skip(error)
         apart = f" or voices less than a factor of {self.pitch} apart" if self.pitch else ""
         raise DataError(
             f"{_PATIENCE} mixtures in a row held an unreadable utterance{apart}; is {self.folder.path} whole?"
         )
+
+    def _skip(self, error: UnreadableUtterance) -> None:
+        if self.on_error == "raise":
+            raise error
+        self._state[1] += 1
+        warnings.warn(f"skipped: {error}", SkippedUtterance, stacklevel=3)
 
     def _by_pitch(self, plan: Plan) -> list[int] | None:
         """Return the order of the takes from the highest voice to the lowest; None where two are too close."""

@@ -1,6 +1,6 @@
 """Rooms and noise around voices: from folders of recordings, or synthesised where there are none."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,14 @@ from jaxtyping import Float
 from scipy.signal import firwin2, minimum_phase, oaconvolve
 from torch import Tensor
 
+from slotaudio.data.babble import Babble
 from slotaudio.data.mixing import PEAK, SILENCE_DB, active_level, check_bounds, level
 from slotaudio.data.recordings import SUFFIXES, Recordings
+from slotaudio.data.speech import SpeechFolder
 from slotaudio.errors import DataError
 
 SYNTHETIC = "synthetic"
+BABBLE = "babble"
 LONGEST_ROOM = 1.5
 """Seconds of an impulse response; what comes later is cut off."""
 BACKGROUND = 60.0
@@ -30,25 +33,32 @@ class Surroundings:
 
     Args:
         rate: samples per second.
-        noise: folder of audio files, of any rate and at any depth, or ``"synthetic"``; None for no noise.
+        noise: folder of audio files, of any rate and at any depth, or ``"synthetic"``, or ``"babble"`` for 4 to 8 other
+            speakers at once, each in a place of its own; or several of these, one of which is drawn for each mixture;
+            None for no noise.
         snr: least and most level of the voices, where there are any, over the noise, in dB.
         rooms: folder of impulse responses, or ``"synthetic"``; None for no rooms. Each voice gets one of its own.
         reverberant: share of the mixtures that are in a room.
         equaliser: most dB by which octaves of each voice get louder or softer, as if all voices had a microphone of
             their own: more voices than there are speakers, and no telling recordings apart.
+        speech: whose speakers babble.
+        most: how many speakers a mixture has at most.
 
     Raises:
-        DataError: a folder is missing or holds no audio, or a number is out of range; says what is possible.
+        DataError: a folder is missing or holds no audio, too few speakers to babble, or a number is out of range; says
+            what is possible.
     """
 
     def __init__(
         self,
         rate: int,
-        noise: str | Path | None = None,
+        noise: str | Path | Sequence[str | Path] | None = None,
         snr: Sequence[float] = (5.0, 20.0),
         rooms: str | Path | None = None,
         reverberant: float = 0.5,
         equaliser: float = 0.0,
+        speech: SpeechFolder | None = None,
+        most: int = 2,
     ) -> None:
         check_bounds("snr", snr, "in dB")
         if not 0 <= equaliser < np.inf:  # nor not a number
@@ -59,17 +69,21 @@ class Surroundings:
         self.snr = snr
         self.reverberant = reverberant
         self.equaliser = equaliser
-        self.noise = noise is not None
         self.rooms = rooms is not None
-        self._noises = _files(noise, rate, "noise")
+        kinds = [] if noise is None else [noise] if isinstance(noise, (str, Path)) else noise
+        self._noises = [_noise(kind, rate, speech, most) for kind in kinds]
         self._responses = _files(rooms, rate, "rooms")
 
     def around(
-        self, rng: np.random.Generator, sources: Float[Tensor, "sources channels time"]
+        self,
+        rng: np.random.Generator,
+        sources: Float[Tensor, "sources channels time"],
+        speakers: Collection[str] = (),
     ) -> tuple[Float[Tensor, "channels time"], Float[Tensor, "sources channels time"], dict[str, Any]]:
         """Return the mixture, the sources as they are in it, and what was drawn: ``snr`` (dB) and ``reverberant``.
 
-        If the mixture would pass a peak of 0.9, all of it gets softer.
+        The `speakers` whose voices these are do not babble. If the mixture would pass a peak of 0.9, all of it gets
+        softer.
 
         Raises:
             UnreadableUtterance: see `Recordings.read`.
@@ -83,7 +97,7 @@ class Surroundings:
         )
         mixture = waves.sum(axis=0)
         speech = active_level(mixture.mean(axis=0), self.rate)
-        noise, snr = self.background(rng, speech, mixture.shape[-1])
+        noise, snr = self.background(rng, speech, mixture.shape[-1], speakers)
         if noise is not None and speech > SILENCE_DB:
             mixture = mixture + noise
         peak = float(np.abs(mixture).max(initial=0.0))
@@ -112,17 +126,19 @@ class Surroundings:
         return responses, drawn
 
     def background(
-        self, rng: np.random.Generator, speech: float, samples: int
+        self, rng: np.random.Generator, speech: float, samples: int, speakers: Collection[str] = ()
     ) -> tuple[Float[np.ndarray, "time"] | None, dict[str, Any]]:
         """Return noise, as loud as it is to be below speech of a level of `speech` dB, and what was drawn.
+
+        The `speakers` who are to be separated do not babble.
 
         Raises:
             UnreadableUtterance: see `Recordings.read`.
         """
-        if not self.noise:
+        if not self._noises:
             return None, {}
         snr = float(rng.uniform(self.snr[0], self.snr[1]))
-        noise = self._noise(rng, samples)
+        noise = self._noise(rng, samples, speakers)
         hum = level(noise)
         factor = np.float32(10 ** ((speech - snr - hum) / 20) if hum > SILENCE_DB else 1.0)
         return noise * factor, {"snr": snr}
@@ -133,12 +149,16 @@ class Surroundings:
         name, length = self._responses.draw(rng)
         return self._responses.read(name, 0, min(length, round(LONGEST_ROOM * self.rate)))
 
-    def _noise(self, rng: np.random.Generator, samples: int) -> Float[np.ndarray, "time"]:
-        if self._noises is None:
+    def _noise(self, rng: np.random.Generator, samples: int, speakers: Collection[str]) -> Float[np.ndarray, "time"]:
+        # nothing is drawn where nothing is to choose: seeds stay what they were
+        kind = self._noises[rng.integers(len(self._noises)) if len(self._noises) > 1 else 0]
+        if isinstance(kind, Babble):
+            return kind.draw(rng, samples, speakers, lambda voice: in_room(voice, self._response(rng)))
+        if kind is None:
             return synthetic_noise(samples, _torch(rng)).numpy()
-        name, available = self._noises.draw(rng)
+        name, available = kind.draw(rng)
         length = min(samples, available)
-        crop = self._noises.read(name, int(rng.integers(available - length + 1)), length)
+        crop = kind.read(name, int(rng.integers(available - length + 1)), length)
         return np.pad(crop, (0, samples - length), mode="reflect")  # back and forth, so that nothing clicks
 
 
@@ -158,7 +178,8 @@ class _Files(Recordings):
     def __init__(self, path: Path, rate: int, what: str) -> None:
         super().__init__(path, rate, resample=True)
         if not path.is_dir():
-            raise DataError(f"{what}: there is no folder {path}; give one, or {SYNTHETIC!r}")
+            named = f"{SYNTHETIC!r} or {BABBLE!r}" if what == "noise" else repr(SYNTHETIC)
+            raise DataError(f"{what}: there is no folder {path}; give one, or {named}")
         found = (file for file in sorted(path.rglob("*")) if file.suffix.lower() in SUFFIXES)
         self.names = [file.relative_to(path).as_posix() for file in found]
         if not self.names:
@@ -172,6 +193,14 @@ class _Files(Recordings):
 
 def _files(folder: str | Path | None, rate: int, what: str) -> _Files | None:
     return None if folder in (None, SYNTHETIC) else _Files(Path(folder).expanduser(), rate, what)
+
+
+def _noise(kind: str | Path, rate: int, speech: SpeechFolder | None, most: int) -> "_Files | Babble | None":
+    if kind != BABBLE:
+        return _files(kind, rate, "noise")
+    if speech is None:
+        raise DataError(f"noise = {BABBLE!r} needs speakers: it is possible in data sets made of a folder of them")
+    return Babble(speech, most)
 
 
 def _torch(rng: np.random.Generator) -> torch.Generator:
