@@ -4,6 +4,7 @@ Each is computed from inner products, so that no tensor of every slot times ever
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -35,7 +36,8 @@ def spectral_mse(
     In float32 the expansion ``|a|² - 2ab + |b|²`` is wrong by 1e-7 of ``|a|²``, far below any error that a model
     reaches.
     """
-    return _squared_error(_inner(estimates, references), _power(estimates), _power(references))
+    products, estimated = _products(estimates, references)
+    return _squared_error(products, estimated, _power(references))
 
 
 def snr(estimates: Waves, references: References, mixture: Mixture, cap: float = 30.0) -> Pairwise:
@@ -45,8 +47,8 @@ def snr(estimates: Waves, references: References, mixture: Mixture, cap: float =
     for none. A silent source has no such ratio; its cost is the level of the estimate against the mixture,
     ``10 log10(|ŝ|² / |x|² + 0.01)``, between -20 for silence and 0 for the mixture itself (FUSS, arXiv 2011.00803).
     """
-    estimated, power = _power(estimates), _power(references)
-    error = _squared_error(_inner(estimates, references), estimated, power)
+    (products, estimated), power = _products(estimates, references), _power(references)
+    error = _squared_error(products, estimated, power)
     ratio = (error + 10 ** (-cap / 10) * power[:, None]) / power.clamp_min(FLOOR)[:, None]
     # where both are silent the ratio is 0, and so is the gradient of the clamped one
     return _or_silence(10 * torch.log10(ratio.clamp_min(1e-8)), estimated, power, mixture)
@@ -59,8 +61,8 @@ def si_sdr(estimates: Waves, references: References, mixture: Mixture, cap: floa
     ``-10 log10((r + t) / (1 - r + t))``. With ``t = 1 / (10^(cap/10) - 1)`` it lies between ``-cap`` and ``cap`` and
     has a finite gradient even for a silent estimate. A silent source has no such ratio: see `snr`.
     """
-    estimated, power = _power(estimates), _power(references)
-    cosine = _inner(estimates, references).square() / (
+    (products, estimated), power = _products(estimates, references), _power(references)
+    cosine = products.square() / (
         estimated.clamp_min(FLOOR**2)[:, :, None] * power.clamp_min(FLOOR)[:, None]
     )
     cosine, soft = cosine.clamp(max=1.0), 1 / (10 ** (cap / 10) - 1)
@@ -106,16 +108,44 @@ def _squared_error(
     return estimated[:, :, None] - 2 * products + power[:, None]
 
 
-def _inner(
+def _products(
     estimates: Float[Tensor, "batch slots *signal"], references: Float[Tensor, "batch sources *signal"]
-) -> Pairwise:
-    """Mean of the products of every estimate with every reference."""
+) -> tuple[Pairwise, Float[Tensor, "batch slots"]]:
+    """Return the mean product of every estimate with every reference, and the mean square of each estimate."""
     if estimates.device.type == "cpu":
         with torch.autocast("cpu", enabled=False):
-            return torch.matmul(estimates.flatten(2), references.flatten(2).mT) / estimates[0, 0].numel()
+            return _Products.apply(estimates.flatten(2), references.flatten(2))
     # by multiplying and adding: accelerators may round what goes into a matrix product to ten bits
     columns = [(estimates * reference[:, None]).flatten(2).mean(-1) for reference in references.unbind(1)]
-    return torch.stack(columns, dim=-1)
+    return torch.stack(columns, dim=-1), _power(estimates)
+
+
+class _Products(torch.autograd.Function):
+    """Both in one step, for the sake of the gradient: it is written once, not once for each product and added up."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(
+        estimates: Float[Tensor, "batch slots time"], references: Float[Tensor, "batch sources time"]
+    ) -> tuple[Pairwise, Float[Tensor, "batch slots"]]:
+        return torch.matmul(estimates, references.mT) / estimates.shape[-1], _power(estimates)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: tuple[Tensor, Tensor]) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(
+        ctx: Any, products: Pairwise, powers: Float[Tensor, "batch slots"]
+    ) -> tuple[Float[Tensor, "batch slots time"] | None, Float[Tensor, "batch sources time"] | None]:
+        estimates, references = ctx.saved_tensors
+        products, powers = products / estimates.shape[-1], 2 * powers / estimates.shape[-1]
+        wanted, also = ctx.needs_input_grad
+        return (
+            (powers[..., None] * estimates).baddbmm_(products, references) if wanted else None,
+            torch.matmul(products.mT, estimates) if also else None,
+        )
 
 
 def _power(signals: Float[Tensor, "batch rows *signal"]) -> Float[Tensor, "batch rows"]:

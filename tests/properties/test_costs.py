@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slotaudio.errors import UserError
@@ -34,7 +34,9 @@ def test_wave_costs_equal_the_textbook_where_no_cap_bites(seed, slots, sources):
     torch.testing.assert_close(snr(estimates, references, mixture, cap=90.0), plain, atol=1e-2, rtol=1e-3)
     scaled = (e * s).sum((-2, -1), keepdim=True) / s.square().sum((-2, -1), keepdim=True) * s
     plain = -10 * torch.log10(scaled.square().sum((-2, -1)) / (e - scaled).square().sum((-2, -1)))
-    torch.testing.assert_close(si_sdr(estimates, references, mixture, cap=90.0), plain, atol=0.1, rtol=1e-2)
+    found = si_sdr(estimates, references, mixture, cap=90.0)
+    within = plain.abs() < 60  # waves may happen to be orthogonal
+    torch.testing.assert_close(found[within], plain[within], atol=0.1, rtol=1e-2)
 
 
 @given(seeds, st.floats(5, 40))
@@ -125,3 +127,12 @@ def test_audible_is_relative_to_the_mixture_and_has_a_floor():
 def test_unknown_cost_lists_the_known():
     with pytest.raises(UserError, match="spectral_mse, snr, si_sdr"):
         check_cost_name("mse")
+
+
+@settings(max_examples=5)
+@given(seeds, st.sampled_from([*WAVE_COSTS.values()]))
+def test_gradients_are_those_of_small_steps_also_by_the_references(seed, cost):
+    estimates, references = (waves(seed + rows, rows, time=40).double().requires_grad_() for rows in (3, 2))
+    mixture = references.detach().sum(1)
+    for check in (torch.autograd.gradcheck, torch.autograd.gradgradcheck):
+        assert check(lambda *pair: cost(*pair, mixture), (estimates, references), fast_mode=True)

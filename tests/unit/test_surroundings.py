@@ -6,7 +6,8 @@ import soundfile
 import torch
 
 from slotaudio.data import bundled
-from slotaudio.data.folder import FolderMixtures
+from slotaudio.data.conversations import Conversations
+from slotaudio.data.folder import FolderMixtures, SkippedUtterance
 from slotaudio.data.mixing import PEAK, active_level, level
 from slotaudio.data.surroundings import Surroundings, random_equaliser, synthetic_noise, synthetic_room
 from slotaudio.errors import DataError
@@ -44,6 +45,68 @@ def test_noise_is_in_the_mixture_alone_and_as_loud_as_asked(recordings, kind):
         scale = float(sources.norm() / clean.norm())  # all of it softer, if at all
         assert scale <= 1 + 1e-6
         torch.testing.assert_close(sources, clean * scale, rtol=1e-4, atol=1e-6)
+
+
+def spoken(tmp_path, speakers):
+    """A folder whose speakers each hum one pitch: who is heard can be told from the spectrum."""
+    time = np.arange(2 * RATE) / RATE
+    for number in range(speakers):
+        (tmp_path / f"s{number}").mkdir()
+        soundfile.write(tmp_path / f"s{number}" / "hum.wav", 0.1 * np.sin(2 * np.pi * pitch(number) * time), RATE)
+    return tmp_path
+
+
+def pitch(speaker):
+    return 500 + 400 * speaker
+
+
+def heard(wave):
+    spectrum = np.abs(np.fft.rfft(wave))
+    bins = np.fft.rfftfreq(wave.size, 1 / RATE)
+    peaks = [spectrum[np.abs(bins - pitch(number)) < 20].max() for number in range(12)]
+    return {number for number, peak in enumerate(peaks) if peak > 0.1 * max(peaks)}
+
+
+@pytest.mark.parametrize("name", ["folder", "conversations"])
+def test_babble_is_other_speakers_than_those_who_are_separated(tmp_path, name):
+    options = {"noise": "babble", "snr": (0.0, 0.0), "size": 6}
+    if name == "folder":
+        data = FolderMixtures(spoken(tmp_path, 9), seconds=3.0, **options)  # longer than what there is of each
+    else:
+        data = Conversations(spoken(tmp_path, 9), seconds=3.0, **options)
+    numbers = set()
+    for mixture, sources, metadata in data:
+        babble = heard((mixture - sources.sum(0))[0].numpy())
+        assert not babble & {int(speaker[1:]) for speaker in metadata["speakers"]}
+        numbers.add(len(babble))
+        assert 4 <= len(babble) <= 7  # of nine, two are being separated
+    assert len(numbers) > 1
+
+
+def test_babble_goes_on_to_the_end_and_can_take_turns_with_other_noise(tmp_path):
+    folder = spoken(tmp_path, 8)
+    mixture, sources, _ = FolderMixtures(folder, seconds=7.0, size=1, noise="babble")[0]
+    babble = (mixture - sources.sum(0))[0, -RATE:].numpy()
+    assert level(babble) > level((mixture - sources.sum(0))[0].numpy()) - 6
+    data = FolderMixtures(folder, seconds=1.0, size=12, noise=["synthetic", "babble"])
+    kinds = {bool(np.median(np.abs(np.fft.rfft((mix - voices.sum(0))[0]))) < 0.1) for mix, voices, _ in data}
+    assert kinds == {True, False}  # sinusoids leave most of the spectrum empty, noise does not
+
+
+def test_babble_needs_more_speakers_than_a_mixture(tmp_path):
+    with pytest.raises(DataError, match="babble behind 2 speakers needs at least 4; there are 3"):
+        FolderMixtures(spoken(tmp_path, 3), noise="babble")
+
+
+def test_unreadable_noise_is_an_error_or_skipped_as_asked(recordings):
+    (recordings / "noise" / "broken.wav").write_bytes(b"no sound")
+    options = {"noise": recordings / "noise", "size": 12, "seconds": 0.25}
+    with pytest.raises(DataError, match=r"broken\.wav"):
+        list(mixtures(**options))
+    data = mixtures(**options, on_error="skip")
+    with pytest.warns(SkippedUtterance, match=r"broken\.wav"):
+        assert len([mixture for mixture, *_ in data]) == 12
+    assert data.skipped > 0
 
 
 def test_in_a_room_the_references_are_the_voices_as_they_sound_there(recordings):
@@ -85,7 +148,9 @@ def test_silence_meets_noise_without_numbers_that_are_none():
         ({"reverberant": 1.5, "rooms": "synthetic"}, "give 0 to 1"),
         ({"equaliser": -3.0}, "most dB up or down"),
         ({"equaliser": float("nan")}, "most dB up or down"),
-        ({"noise": "nowhere"}, "noise: there is no folder nowhere; give one, or 'synthetic'"),
+        ({"noise": "nowhere"}, "noise: there is no folder nowhere; give one, or 'synthetic' or 'babble'"),
+        ({"rooms": "babble"}, "rooms: there is no folder babble; give one, or 'synthetic'\\n"),
+        ({"noise": ["synthetic", "babble"]}, "needs speakers: it is possible in data sets made of a folder of them"),
     ],
 )
 def test_bad_options_say_what_is_possible(options, message):
