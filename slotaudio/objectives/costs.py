@@ -62,9 +62,7 @@ def si_sdr(estimates: Waves, references: References, mixture: Mixture, cap: floa
     has a finite gradient even for a silent estimate. A silent source has no such ratio: see `snr`.
     """
     (products, estimated), power = _products(estimates, references), _power(references)
-    cosine = products.square() / (
-        estimated.clamp_min(FLOOR**2)[:, :, None] * power.clamp_min(FLOOR)[:, None]
-    )
+    cosine = products.square() / (estimated.clamp_min(FLOOR**2)[:, :, None] * power.clamp_min(FLOOR)[:, None])
     cosine, soft = cosine.clamp(max=1.0), 1 / (10 ** (cap / 10) - 1)
     return _or_silence(10 * torch.log10((1 - cosine + soft) / (cosine + soft)), estimated, power, mixture)
 

@@ -1,27 +1,19 @@
 """Joining blindly: what a slot holds goes on in the next window, and a voice stays the same output."""
 
 from collections.abc import Sequence
-from itertools import permutations
 
 import torch
 from einops import einsum, rearrange, repeat
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import one_hot
 
 from slotaudio.separation.identity import FRAME_SECONDS, Identity, VoiceMemory, mel_power
 from slotaudio.separation.joining import SlotWindow, take
+from slotaudio.separation.orders import MOST_ORDERED, Orders
 from slotaudio.types import Matcher
 
-_MOST_ORDERED = 5
-"""Slots whose orders are all weighed against each other; of more, each window is decided by itself."""
-
-_STAY = 0.1
-"""Nats by which the order taken last is ahead at least: where nothing is known, everybody stays."""
-
-
 _WHISPER = 0.5
-"""The same of samples next to silence."""
+"""Nats for shared samples next to silence that differ by all the energy of both slots."""
 
 
 class ByContinuity:
@@ -32,9 +24,9 @@ class ByContinuity:
     of its first 32 ms after it. In a pause neither says anything; then voices do, by which a slot is one of
     the outputs (`slotaudio.separation.identity`).
 
-    The forward-backward recursion (Rabiner 1989, equations 19 to 27) over the windows that are foreseen weighs both
-    for all orders of the slots. The likeliest order of each window is taken; the voices are learnt from all
-    orders by their probabilities, so that a doubtful window teaches little.
+    All orders of the slots are weighed over the windows that are foreseen (`slotaudio.separation.orders`). The
+    likeliest order of each window is taken; the voices are learnt from all orders by their probabilities, so that a
+    doubtful window teaches little.
 
     Args:
         matcher: the one the model was trained with; only orders that it can give are considered.
@@ -67,7 +59,7 @@ class ByContinuity:
         self._waves: Float[Tensor, "batch slots channels window"] | None = None  # the last ones, slots as given
         self._last: Int[Tensor, "batch slots"] | None = None  # the order taken for it
         self._loudest: Float[Tensor, " batch"] | None = None
-        self._belief: Float[Tensor, "batch orders"] | None = None  # in the last window
+        self._weights = Orders(matcher)
         self._orders: Int[Tensor, "windows batch slots"] | None = None  # decided, not asked for yet
 
     def foresee(self, windows: Sequence[SlotWindow], overlap: int) -> None:
@@ -80,7 +72,7 @@ class ByContinuity:
         said = torch.stack([self.identity.describe(window) for window in windows])
         links = self._links(windows, overlap)
         evidence = self._evidence(said)
-        if said.shape[2] > _MOST_ORDERED:
+        if said.shape[2] > MOST_ORDERED:  # each window is decided by itself
             orders = self._one_by_one(links, evidence, said)
         else:
             lapse = self.overlap_lapse if overlap else self.seam_lapse
@@ -183,30 +175,11 @@ class ByContinuity:
         lapse: float,
     ) -> Int[Tensor, "windows batch slots"]:
         """Weigh all orders of all windows against each other."""
-        _, batch, slots, _ = said.shape
-        orders = self._possible(slots).to(said.device)
+        slots = said.shape[2]
+        orders = self._weights.possible(slots).to(said.device)
         heard = evidence[:, :, orders, torch.arange(slots)].sum(dim=-1)
         moves = links[:, :, orders[:, None], orders[None, :]].sum(dim=-1).softmax(dim=-1)
-        moves = ((1 - lapse) * moves + lapse / len(orders)).log()
-        if self._belief is None:  # the first window's order is right by definition
-            moves[0] = torch.where(torch.arange(len(orders)) == 0, 0.0, -1e9).to(moves)
-            self._belief = said.new_zeros(batch, len(orders))
-        forward, backward = [self._belief], [torch.zeros_like(self._belief)]
-        for move, hear in zip(moves, heard, strict=True):
-            forward.append(((forward[-1][:, :, None] + move).logsumexp(dim=1) + hear).log_softmax(dim=1))
-        for move, hear in zip(moves[1:].flip(0), heard[1:].flip(0), strict=True):
-            backward.append((move + (hear + backward[-1])[:, None]).logsumexp(dim=2).log_softmax(dim=1))
-        probable = (torch.stack(forward[1:]) + torch.stack(backward[::-1])).softmax(dim=-1)
+        probable = self._weights.weigh(((1 - lapse) * moves + lapse / len(orders)).log(), heard)
         for each, words in zip(probable, said, strict=True):
             self.identity.remember(einsum(each, words[:, orders], "batch p, batch p o d -> batch o d"))
-        likeliest = probable.argmax(dim=-1)
-        taken = one_hot(likeliest[-1], len(orders)).bool()
-        ahead = forward[-1].masked_fill(taken, -torch.inf).amax(dim=1, keepdim=True) + _STAY
-        self._belief = torch.where(taken, torch.maximum(forward[-1], ahead), forward[-1])
-        return orders[likeliest]
-
-    def _possible(self, slots: int) -> Int[Tensor, "orders slots"]:
-        """Return the orders that the matcher can give, the given one first."""
-        orders = torch.tensor(list(permutations(range(slots))))
-        given = self.matcher(1.0 - rearrange(one_hot(orders, slots), "orders o slots -> orders slots o"))
-        return orders[(given == orders).all(dim=1)]
+        return orders[probable.argmax(dim=-1)]

@@ -15,10 +15,11 @@ from torch import Tensor
 from slotaudio.audio import AudioReader, AudioWriter
 from slotaudio.errors import AudioFileError, UserError
 from slotaudio.resampling import Resampler
-from slotaudio.separation.identity import FRAME_SECONDS, USUAL, VoiceMemory, moments
+from slotaudio.separation.identity import FRAME_SECONDS, VoiceMemory
 from slotaudio.separation.intake import SeparationWarning, Wave, as_batch, channel_map, opened
 from slotaudio.separation.joining import SlotWindow
 from slotaudio.separation.separated import like
+from slotaudio.separation.voices import USUAL, moments
 
 if TYPE_CHECKING:
     from slotaudio.separation.separator import Separator

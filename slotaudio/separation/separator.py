@@ -32,9 +32,11 @@ from slotaudio.separation.joining import AsGiven, Automatic, ByReference, Joinin
 from slotaudio.separation.level import TRAINED
 from slotaudio.separation.masks import mask_function
 from slotaudio.separation.observation import Observation
+from slotaudio.separation.orders import MOST_ORDERED
 from slotaudio.separation.presence import PresenceMeter, source_range
 from slotaudio.separation.separated import Separated, separated
 from slotaudio.separation.stream import SourceStream
+from slotaudio.separation.turns import TurnFollower
 from slotaudio.spec import Spec
 
 if TYPE_CHECKING:
@@ -71,7 +73,8 @@ class Separator:
         long_window: seconds per window for models that take any length.
         windows_at_once: windows that go through the model together; some 4 s by default.
         ahead: seconds that are heard before windows in them are joined: who comes back after a pause is often unclear
-            at first. The latency of a stream is at least this; the model's own order (``"given"``) needs none.
+            at first. Voices that change places inside of long windows are brought back within half as many more
+            (`slotaudio.separation.turns`). 0 decides at once; the model's own order (``"given"``) needs none.
         device: where the model computes; where it is by default.
         threads: of torch in this process.
         seed: for bottlenecks whose slots start from noise.
@@ -123,6 +126,7 @@ class Separator:
         self.precision = precision
         window = model.window_samples or round(long_window * model.sample_rate)
         ahead = 0.0 if joining == "given" or model.names else ahead
+        self.ahead = ahead
         self.framing = Framing.of(window, overlap, model.sample_rate, windows_at_once, ahead)
 
     @classmethod
@@ -273,10 +277,13 @@ class Separator:
             UserError: an impossible sample rate.
         """
         check_rate(sample_rate)
-        if rule is None:
-            rule = AsGiven() if self.joining == "given" or self.model.names else self._blind()
-            rule = Automatic(rule) if self.joining == "auto" and not self.model.names else rule
-        options = (self.mask, self.consistent, self.level, self.seed, observer, self.precision, self.rest)
+        follower = None
+        if rule is None and (self.joining == "given" or self.model.names):
+            rule = AsGiven()
+        elif rule is None:
+            rule, follower = self._blind(), self._follower()
+            rule = Automatic(rule) if self.joining == "auto" else rule
+        options = (self.mask, self.consistent, self.level, self.seed, observer, self.precision, self.rest, follower)
         return SourceStream(self.model, self.framing, rule, sample_rate, *options)
 
     def presence_meter(self, observer: Observer | None = None) -> PresenceMeter:
@@ -304,6 +311,14 @@ class Separator:
         # in a long window of a model of any length voices may change places, which nothing in its overlaps tells
         lapses = (1e-7 if self.model.window else 0.05, 0.01)
         return ByContinuity(self._matcher(), memory, self.sample_rate, lapses=lapses)
+
+    def _follower(self) -> TurnFollower | None:
+        slots = self.model.slots
+        # who counts which outputs hold a voice does so window by window
+        counts = self.sources not in (None, (slots, slots))
+        if self.model.window is not None or counts or not self.ahead or not 2 <= slots <= MOST_ORDERED:
+            return None
+        return TurnFollower(self._matcher(), self.sample_rate, self.ahead / 2)
 
     def _matcher(self) -> Any:
         return self.model.matcher if self.model.matcher is not None else build("matcher", "hungarian")

@@ -1,6 +1,6 @@
 """The one path from a wave to sources: blocks go in, finished sources come out, memory stays constant.
 
-    block ─ resample ─ windows ─ level ─ model ─ mask ─ join ─ resample back ─ share residual ─▶ piece
+    block ─ resample ─ windows ─ level ─ model ─ mask ─ join ─ follow turns ─ resample back ─ share residual ─▶ piece
 
 Whole recordings, files and live sources all go through `SourceStream`; however the wave is cut into blocks,
 the sources are the same.
@@ -26,6 +26,7 @@ from slotaudio.separation.masks import synthesise
 from slotaudio.separation.observation import Observation, levels, of_window, reordered
 from slotaudio.separation.residual import ResidualSharer
 from slotaudio.separation.state import fingerprint, load_state, save_state
+from slotaudio.separation.turns import TurnFollower
 from slotaudio.separation.windows import count, split
 from slotaudio.spec import Spec
 from slotaudio.types import Slots
@@ -38,6 +39,7 @@ class SourceStream:
         model: in evaluation mode.
         framing: windows and hops.
         rule: the order of each window's slots.
+        follower: brings back who changes places inside of windows; None for nobody.
         sample_rate: of the blocks, and of what comes back.
         mask: how magnitudes become masks.
         consistent: make the outputs add up to the mixture.
@@ -61,6 +63,7 @@ class SourceStream:
         observer: Callable[[Observation], None] | None = None,
         precision: str = "fp32",
         rest: bool = False,
+        follower: TurnFollower | None = None,
     ) -> None:
         self.model = model
         self.precision = precision
@@ -73,6 +76,7 @@ class SourceStream:
         self._out = Resampler(model.sample_rate, sample_rate)
         self._level = None if target is None else Level(model.sample_rate, framing.hop, target)
         self._joiner = Joiner(framing.window, framing.hop, rule)
+        self._follower = follower
         self._sharer = ResidualSharer(sample_rate // 100) if consistent else None
         self._rest = consistent and rest
         self._generator = torch.Generator(self._device).manual_seed(seed)
@@ -88,7 +92,8 @@ class SourceStream:
     @property
     def latency(self) -> float:
         """Seconds that a sample waits at most for others before it is finished; computing comes on top."""
-        return (self.framing.window + (self.framing.together - 1) * self.framing.hop) / self.model.sample_rate
+        joined = (self.framing.window + (self.framing.together - 1) * self.framing.hop) / self.model.sample_rate
+        return joined + (0.0 if self._follower is None else self._follower.latency)
 
     @torch.no_grad()
     def push(self, wave: Float[Tensor, "batch channels time"]) -> Float[Tensor, "batch slots channels finished"]:
@@ -100,6 +105,8 @@ class SourceStream:
         self.received += wave.shape[-1]
         self._mixture = torch.cat([self._mixture, wave], dim=-1)
         joined = self._separate(self._in.push(wave), least=self.framing.together)
+        if self._follower is not None:
+            joined = self._follower.push(joined)
         return self._finished(self._out.push(self._beside(joined)))
 
     @torch.no_grad()
@@ -118,6 +125,8 @@ class SourceStream:
         joined = torch.cat(pieces, dim=-1)
         excess = self._joined - framing.lead - length
         joined = joined[..., : joined.shape[-1] - excess]
+        if self._follower is not None:
+            joined = torch.cat([self._follower.push(joined), self._follower.finish()], dim=-1)
         last = self._finished(torch.cat([self._out.push(self._beside(joined)), self._out.finish()], dim=-1))
         return last if self._sharer is None else torch.cat([last, self._sharer.finish()], dim=-1)
 
@@ -146,6 +155,7 @@ class SourceStream:
             "framing": asdict(self.framing),
             "mask": self.mask.to_dict(),
             "joining": type(self._joiner.rule).__name__,
+            "turns": self._follower is not None,
             "consistency": self._sharer is not None,
             "rest": self._rest,
             "level": self._level is not None,

@@ -1,0 +1,166 @@
+"""Following voices from turn to turn: who is found in another output for a while is brought back."""
+
+import torch
+from einops import einsum, rearrange, reduce, repeat
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import avg_pool1d, one_hot, pad
+
+from slotaudio.separation.identity import FRAME_SECONDS, VoiceMemory
+from slotaudio.separation.orders import Orders
+from slotaudio.types import Matcher
+
+SEGMENT = 0.5
+"""Seconds of a segment, on average: from one quiet moment to another."""
+DECIDED = 4
+"""Segments that are decided at once."""
+
+_FADE_SECONDS = 0.02
+
+
+class TurnFollower:
+    """Bring voices back that change places inside of windows, which nothing in the overlaps of windows tells.
+
+    Outputs are cut into segments at the quietest frame of every half second. All orders of each segment are weighed
+    by whose voices the outputs have in it (`slotaudio.separation.identity.VoiceMemory`) and by how rarely voices
+    change places, looking ahead; the voices are learnt from all orders by their probabilities.
+
+    Args:
+        matcher: the one the model was trained with; only orders that it can give are considered.
+        sample_rate: in hertz.
+        ahead: seconds that are heard before what comes before them is decided.
+        lapse: share of segments before which any order is as likely as the one taken last.
+        trust: of the evidence of voices; what is said in neighbouring segments is alike.
+    """
+
+    def __init__(
+        self, matcher: Matcher, sample_rate: int, ahead: float = 4.0, lapse: float = 0.1, trust: float = 0.4
+    ) -> None:
+        self.sample_rate = sample_rate
+        self.lapse = lapse
+        self.trust = trust
+        self.hop = round(FRAME_SECONDS * sample_rate) // 2
+        self.segment = round(SEGMENT * sample_rate / self.hop)
+        self.foreseen = DECIDED + max(1, round(ahead / SEGMENT))
+        self.choice = self.segment // 2 * 2 - 1
+        """Frames one of which is the quietest; those of neighbouring segments do not meet."""
+        self._memory = VoiceMemory(sample_rate, fresh=1.0)
+        self._weights = Orders(matcher)
+        # from half a choice of silence before the next sample that is given back
+        self._waves: Float[Tensor, "batch slots channels time"] | None = None
+        self._said: Float[Tensor, "batch slots frames statistics"] | None = None
+        self._energy: Float[Tensor, "batch frames"] | None = None
+        self._order: Int[Tensor, "batch slots"] | None = None  # up to the first cut that is to come
+        self._silence = 0  # before the first sample
+
+    @property
+    def latency(self) -> float:
+        """Seconds that a sample waits at most for others."""
+        return (self.foreseen * self.segment + self.choice + 1) * self.hop / self.sample_rate
+
+    def push(
+        self, outputs: Float[Tensor, "batch slots channels time"]
+    ) -> Float[Tensor, "batch slots channels finished"]:
+        """Take the next samples of all outputs and return what is decided, possibly nothing."""
+        if self._waves is None:
+            self._silence = self.choice // 2 * self.hop
+            self._waves = outputs.new_zeros(*outputs.shape[:3], self._silence)
+            self._order = repeat(torch.arange(outputs.shape[1]), "slots -> batch slots", batch=len(outputs))
+        self._waves = torch.cat([self._waves, outputs], dim=-1)
+        pieces = [self._waves[..., :0]]
+        # so many frames at a time, however the samples come: what is loud depends on what was heard before
+        frames = self.foreseen * self.segment + self.choice
+        while self._waves.shape[-1] >= (frames + 1) * self.hop:
+            self._hear(frames)
+            cuts = self._cuts(self.foreseen + 1)
+            orders = self._weigh(cuts, DECIDED)
+            done = DECIDED * self.segment
+            pieces.append(self._turned(self._waves[..., : done * self.hop], cuts[:, :DECIDED], orders))
+            assert self._said is not None
+            assert self._energy is not None
+            self._waves = self._waves[..., done * self.hop :]
+            self._said, self._energy = self._said[:, :, done:], self._energy[:, done:]
+        return self._without_silence(torch.cat(pieces, dim=-1))
+
+    def finish(self) -> Float[Tensor, "batch slots channels rest"]:
+        """Return the rest."""
+        assert self._waves is not None, "finish() before the first push()"
+        rest, self._waves = self._waves, self._waves[..., :0]
+        frames = rest.shape[-1] // self.hop - 1
+        count = (frames - self.choice) // self.segment + 1
+        if count < 1 or not self._weights.begun:  # nobody is known yet
+            return self._without_silence(rest)
+        self._waves = rest
+        self._hear(frames)
+        cuts = self._cuts(count)
+        orders = self._weigh(torch.cat([cuts, torch.full_like(cuts[:, :1], frames)], dim=1), count)
+        return self._without_silence(self._turned(rest, cuts, orders))
+
+    def _hear(self, frames: int) -> None:
+        """Describe the frames that were not described yet, up to so many."""
+        assert self._waves is not None
+        known = 0 if self._said is None else self._said.shape[2]
+        waves = self._waves[..., known * self.hop : (frames + 1) * self.hop]
+        if waves.shape[-1] < 2 * self.hop:
+            return
+        said = self._memory.frames(waves)
+        energy = reduce(
+            waves.float().unfold(-1, 2 * self.hop, self.hop).square(), "batch s c frames size -> batch frames", "sum"
+        )
+        self._said = said if self._said is None else torch.cat([self._said, said], dim=2)
+        self._energy = energy if self._energy is None else torch.cat([self._energy, energy], dim=1)
+
+    def _cuts(self, count: int) -> Int[Tensor, "batch count"]:
+        """Return the quietest frames, one for each segment."""
+        assert self._energy is not None
+        smooth = avg_pool1d(self._energy[:, None], 3, 1, 1, count_include_pad=False)[:, 0]
+        choices = smooth.unfold(-1, self.choice, self.segment)[:, :count]
+        return choices.argmin(dim=-1) + self.segment * torch.arange(count, device=smooth.device)
+
+    def _weigh(self, cuts: Int[Tensor, "batch cuts"], decided: int) -> Int[Tensor, "decided batch slots"]:
+        """Return the likeliest orders of the first segments between cuts."""
+        assert self._said is not None
+        total = pad(self._said.cumsum(dim=2), (0, 0, 1, 0))
+        batch, slots = total.shape[:2]
+        at = total[torch.arange(batch)[:, None], :, cuts]  # batch cuts slots statistics
+        said = rearrange(at[:, 1:] - at[:, :-1], "batch segments slots d -> segments batch slots d")
+        orders = self._weights.possible(slots).to(said.device)
+        heard, lapse = said.new_zeros(len(said), batch, len(orders)), 0.0
+        if self._weights.begun:  # before that nobody is known, and everybody is where they are
+            lapse = self.lapse
+            evidence = self._memory.evidence(rearrange(said, "segments batch slots d -> batch (segments slots) d"))
+            evidence = rearrange(evidence, "batch (segments slots) o -> segments batch slots o", slots=slots)
+            heard = self.trust * evidence[:, :, orders, torch.arange(slots)].sum(dim=-1)
+        moves = (1 - lapse) * torch.eye(len(orders)).to(said) + (lapse + 1e-9) / len(orders)
+        probable = self._weights.weigh(moves.log().expand(len(said), batch, -1, -1), heard, decided)
+        for each, words in zip(probable, said, strict=False):
+            self._memory.remember(einsum(each, words[:, orders], "batch p, batch p o d -> batch o d"))
+        return orders[probable.argmax(dim=-1)]
+
+    def _turned(
+        self,
+        waves: Float[Tensor, "batch slots channels time"],
+        cuts: Int[Tensor, "batch segments"],
+        orders: Int[Tensor, "segments batch slots"],
+    ) -> Float[Tensor, "batch slots channels time"]:
+        """Put the slots into order from cut to cut, with short cross-fades."""
+        assert self._order is not None
+        every = torch.cat([self._order[None].to(orders), orders])
+        self._order = orders[-1]
+        if bool((every == torch.arange(waves.shape[1], device=every.device)).all()):
+            return waves
+        samples = torch.arange(waves.shape[-1], device=cuts.device)
+        which = (samples >= (cuts[..., None] + 1) * self.hop).sum(dim=1)  # batch time
+        order = every[which, torch.arange(len(waves), device=which.device)[:, None]]
+        gains = rearrange(one_hot(order, waves.shape[1]).to(waves), "batch time o slots -> batch (o slots) time")
+        fade = round(_FADE_SECONDS * self.sample_rate) // 2
+        gains = avg_pool1d(pad(gains, (fade, fade), mode="replicate"), 2 * fade + 1, 1)
+        gains = rearrange(gains, "batch (o slots) time -> batch o slots time", slots=waves.shape[1])
+        return einsum(gains, waves, "batch o slots time, batch slots channels time -> batch o channels time")
+
+    def _without_silence(
+        self, waves: Float[Tensor, "batch slots channels time"]
+    ) -> Float[Tensor, "batch slots channels rest"]:
+        silence = min(self._silence, waves.shape[-1])
+        self._silence -= silence
+        return waves[..., silence:]

@@ -1,0 +1,122 @@
+"""Turns: voices that change places are brought back; samples, slots, batches and blocks are treated alike."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from slotaudio import audio
+from slotaudio.data.bundled import speech
+from slotaudio.identity import identity
+from slotaudio.matchers.exhaustive import Exhaustive
+from slotaudio.matchers.fixed import Fixed
+from slotaudio.separation.turns import TurnFollower
+
+RATE = 16000
+
+
+def voice(number: int) -> torch.Tensor:
+    folder = sorted(speech("dev").iterdir())[number]
+    wave = torch.cat([audio.read(file)[0][0] for file in sorted(folder.glob("*.flac"))])
+    return wave * 0.05 / wave.square().mean().sqrt()
+
+
+def talk(*speakers: int, turn: float = 3.0, turns: int = 12) -> torch.Tensor:
+    """Speakers by turns, with half a second of silence between them: ``sources time``."""
+    voices, said = [voice(number) for number in speakers], [0] * len(speakers)
+    pieces = []
+    for number in range(turns):
+        who, length = number % len(speakers), round(turn * RATE)
+        piece = torch.zeros(len(speakers), length + RATE // 2)
+        piece[who, :length] = voices[who].roll(-said[who])[:length]
+        said[who] += length
+        pieces.append(piece)
+    return torch.cat(pieces, dim=1)
+
+
+def followed(outputs: torch.Tensor, block: int = 7 * RATE, **options) -> torch.Tensor:
+    """Follow ``batch slots time`` in blocks."""
+    follower = TurnFollower(options.pop("matcher", Exhaustive()), RATE, **options)
+    pieces = [follower.push(piece[:, :, None]) for piece in outputs.split(block, dim=-1)]
+    return torch.cat([*pieces, follower.finish()], dim=-1)[:, :, 0]
+
+
+def swapped(sources: torch.Tensor, spans: list[tuple[float, float]]) -> torch.Tensor:
+    outputs = sources.clone()
+    for start, end in spans:
+        part = slice(round(start * RATE), round(end * RATE))
+        outputs[:, part] = sources.flip(0)[:, part]
+    return outputs
+
+
+def test_who_changes_places_is_brought_back():
+    for pair in ((0, 1), (2, 3), (1, 4)):
+        sources = talk(*pair)
+        outputs = swapped(sources, [(14.0, 17.2), (24.5, 31.2), (35.0, 38.3)])
+        assert identity(outputs, sources, RATE).right_windows < 0.75
+        found = identity(followed(outputs[None])[0], sources, RATE)
+        assert found.right_windows > 0.95
+        assert found.assignment == (0, 1)  # the outputs are who they were at the beginning
+
+
+def test_who_stays_is_left_alone():
+    sources = talk(0, 4)
+    assert torch.equal(followed(sources[None])[0], sources)
+
+
+def test_cuts_are_where_it_is_quiet():
+    sources = talk(2, 3)
+    outputs = swapped(sources, [(24.4, 31.3)])  # in the silence between turns
+    # but for the fades nothing is mixed: every sample is one of the two
+    found = followed(outputs[None])[0]
+    mixed = ((found - outputs).abs() > 1e-7) & ((found - outputs.flip(0)).abs() > 1e-7)
+    assert mixed.float().mean() < 1e-3
+    assert float(found[mixed].abs().max() if mixed.any() else 0.0) < 0.01
+
+
+@given(st.integers(0, 9 * RATE), st.lists(st.integers(1, 5 * RATE), min_size=1, max_size=3))
+@settings(max_examples=15, deadline=None)
+def test_no_sample_is_lost_and_blocks_do_not_matter(length, blocks):
+    outputs = swapped(talk(0, 1, turn=1.5, turns=5), [(3.5, 5.6)])[:, :length]
+    whole = followed(outputs[None])
+    follower, pieces, start = TurnFollower(Exhaustive(), RATE), [], 0
+    while start < length or not pieces:
+        size = blocks[len(pieces) % len(blocks)]
+        pieces.append(follower.push(outputs[None, :, None, start : start + size]))
+        start += size
+    cut = torch.cat([*pieces, follower.finish()], dim=-1)[:, :, 0]
+    assert cut.shape == whole.shape == (1, 2, length)
+    assert torch.equal(cut, whole)
+
+
+@pytest.mark.parametrize("order", [[0, 2, 1], [1, 0, 2], [2, 0, 1]])
+def test_permuting_the_outputs_permutes_what_is_found(order):
+    sources = talk(0, 1, 4)
+    outputs = sources.clone()
+    outputs[:, 28 * RATE : 31 * RATE] = sources[[1, 2, 0], 28 * RATE : 31 * RATE]
+    found = followed(outputs[None])
+    assert not torch.equal(found[0], outputs)
+    torch.testing.assert_close(followed(outputs[None, order]), found[:, order], atol=1e-6, rtol=1e-5)
+
+
+def test_batch_items_are_followed_each_by_itself():
+    first, second = swapped(talk(0, 1), [(14.0, 17.2)]), swapped(talk(2, 3), [(24.5, 31.2)])
+    together = followed(torch.stack([first, second]))
+    torch.testing.assert_close(together, torch.cat([followed(first[None]), followed(second[None])]))
+
+
+def test_silence_and_noise_are_finite_and_slots_with_names_stay():
+    assert not followed(torch.zeros(1, 2, 30 * RATE)).any()
+    noise = 0.1 * torch.randn(1, 2, 30 * RATE, generator=torch.Generator().manual_seed(0))
+    assert followed(noise).isfinite().all()
+    outputs = swapped(talk(0, 1), [(14.0, 17.2)])[None]
+    assert torch.equal(followed(outputs, matcher=Fixed()), outputs)
+
+
+def test_what_is_waited_for_is_what_is_said():
+    follower = TurnFollower(Exhaustive(), RATE)
+    given_, back = 0, 0
+    for _ in range(400):
+        back += follower.push(torch.zeros(1, 2, 1, 1600)).shape[-1]
+        given_ += 1600
+        assert (given_ - back) / RATE <= follower.latency + 0.1
