@@ -2,7 +2,8 @@
 
     python benchmarks/joining.py path/to/speech/dev
     python benchmarks/joining.py path/to/speech/dev --mixtures 2 --minutes 1 --windows 0.5
-    python benchmarks/joining.py path/to/speech/dev --windows --model band-split --model runs/band-split-carry/model
+    python benchmarks/joining.py path/to/speech/dev --windows --model band-split-fast --model runs/band-split-carry/model
+    python benchmarks/joining.py path/to/speech/dev --windows --model default --model-window 8 --noise path/to/noise
 
 Each conversation is separated once per system and overlap; then its windows are joined by every rule. The slots
 of ideal masks come in a new random order in every window. A model that carries its slots over is measured twice: as
@@ -32,6 +33,7 @@ from slotaudio.separation.identity import VoiceMemory, mel_power
 from slotaudio.separation.joining import AsGiven, Joiner, JoiningRule, SlotWindow
 from slotaudio.separation.oracle import Truth, oracle
 from slotaudio.separation.separator import Separator
+from slotaudio.separation.turns import TurnFollower
 
 PAUSE = 5.0
 OVERLAPS = (0.0, 0.5)
@@ -66,6 +68,13 @@ class Way:
     rule: Callable[[], JoiningRule]
     ahead: float = 8.0
     """Seconds of windows that are decided together; those that go through the model together if 0."""
+    follows: bool = False
+    """Whether voices are followed from turn to turn afterwards (`slotaudio.separation.turns`)."""
+
+
+def may_change_places() -> ByContinuity:
+    """Return the rule of `Separator` for windows of models of any length."""
+    return ByContinuity(Hungarian(), lapses=(0.05, 0.01))
 
 
 Ways = dict[str, Way]
@@ -79,9 +88,8 @@ WAYS: Ways = {
     "50 % overlap, no voices": Way(0.5, lambda: ByContinuity(Hungarian(), trust=0.0)),
     "50 % overlap and voices, not looking ahead": Way(0.5, lambda: ByContinuity(Hungarian()), 0.0),
     "50 % overlap and voices": Way(0.5, lambda: ByContinuity(Hungarian())),
-    "50 % overlap and voices, which may change places": Way(
-        0.5, lambda: ByContinuity(Hungarian(), lapses=(0.05, 0.01))
-    ),
+    "50 % overlap and voices, which may change places": Way(0.5, may_change_places),
+    "the same, followed from turn to turn": Way(0.5, may_change_places, follows=True),
 }
 CARRIED: Ways = {"carried over": Way(0.0, AsGiven), "50 % overlap, carried over": Way(0.5, AsGiven)}
 
@@ -118,10 +126,17 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--model", action="append", default=[], help="trained models")
     parser.add_argument("--model-window", type=float, default=2.0, help="seconds, for models of any length")
+    parser.add_argument("--noise", help="folder of noise, or 'babble', 10 dB below the voices")
     options = parser.parse_args()
     torch.set_num_threads(1)
     talks = Conversations(
-        options.data, seconds=60 * options.minutes, size=options.mixtures, seed=options.seed, fixed=True
+        options.data,
+        seconds=60 * options.minutes,
+        size=options.mixtures,
+        seed=options.seed,
+        fixed=True,
+        noise=options.noise,
+        snr=(10.0, 10.0),
     )
     print(f"{len(talks)} conversations of {options.minutes:g} min, two speakers, seed {options.seed}\n")
     columns = "window | rule | windows joined | right joins | right speaker | swaps/min | returns after 5 s: right"
@@ -187,6 +202,10 @@ def measure(talk: Conversation, seed: int, ways: Ways, make: Make) -> Iterator[t
             if way.overlap == overlap:
                 together = Framing.of(framing.window, overlap, separator.sample_rate, ahead=way.ahead).together
                 joined = join(recorder.windows, framing.window, framing.hop, together, way.rule())
+                if way.follows:
+                    follower = TurnFollower(Hungarian(), separator.sample_rate)
+                    pieces = [follower.push(joined[None, :, None]), follower.finish()]
+                    joined = torch.cat(pieces, dim=-1)[0, :, 0]
                 joined = joined[:, framing.lead : framing.lead + sources.shape[1]]
                 fine, windows = (
                     judge(joined, sources, talk.sample_rate, seconds)

@@ -73,8 +73,8 @@ class Separator:
         long_window: seconds per window for models that take any length.
         windows_at_once: windows that go through the model together; some 4 s by default.
         ahead: seconds that are heard before windows in them are joined: who comes back after a pause is often unclear
-            at first. Voices that change places inside of long windows are brought back within half as many more
-            (`slotaudio.separation.turns`). 0 decides at once; the model's own order (``"given"``) needs none.
+            at first. Voices that change places inside of long windows are brought back a little later, a quarter
+            as many and some 1.5 s (`slotaudio.separation.turns`). 0 decides at once; the model's own order (``"given"``) needs none.
         device: where the model computes; where it is by default.
         threads: of torch in this process.
         seed: for bottlenecks whose slots start from noise.
@@ -318,7 +318,7 @@ class Separator:
         counts = self.sources not in (None, (slots, slots))
         if self.model.window is not None or counts or not self.ahead or not 2 <= slots <= MOST_ORDERED:
             return None
-        return TurnFollower(self._matcher(), self.sample_rate, self.ahead / 2)
+        return TurnFollower(self._matcher(), self.sample_rate, self.ahead / 4)
 
     def _matcher(self) -> Any:
         return self.model.matcher if self.model.matcher is not None else build("matcher", "hungarian")

@@ -12,7 +12,7 @@ from slotaudio.types import Matcher
 
 SEGMENT = 0.5
 """Seconds of a segment, on average: from one quiet moment to another."""
-DECIDED = 4
+DECIDED = 2
 """Segments that are decided at once."""
 
 _FADE_SECONDS = 0.02
@@ -34,7 +34,7 @@ class TurnFollower:
     """
 
     def __init__(
-        self, matcher: Matcher, sample_rate: int, ahead: float = 4.0, lapse: float = 0.1, trust: float = 0.4
+        self, matcher: Matcher, sample_rate: int, ahead: float = 2.0, lapse: float = 0.1, trust: float = 0.4
     ) -> None:
         self.sample_rate = sample_rate
         self.lapse = lapse

@@ -56,6 +56,28 @@ def test_saved_and_restored_equals_uninterrupted(tmp_path_factory, cut, bottlene
     assert torch.equal(torch.cat(pieces, dim=-1), torch.cat(expected, dim=-1))
 
 
+@pytest.mark.parametrize("cut", [0, 5 * 16000 + 7, 11 * 16000])
+def test_turns_are_followed_across_the_cut(tmp_path, cut):
+    torch.manual_seed(0)
+    any_length = compose(
+        frontend=Spec("stft", window=256, hop=128, framing="centred", features="complex"),
+        encoder=Spec("band_split", dim=8, hidden=8, blocks=1),
+        bottleneck=Spec("transformer", slot_dim=8, layers=1, heads=1, qkv_dim=8, mlp_dim=8),
+        decoder=Spec("mask", hidden=8, blocks=1),
+        slots=2,
+        window=None,
+    )
+    separator, mixture = Separator(any_length, long_window=1.0, ahead=1.0), wave(15.0)
+    whole, first, second = (separator.open(16000) for _ in range(3))
+    assert whole.latency > separator.framing.window / 16000  # turns are followed
+    expected = [whole.push(mixture[..., :cut]), whole.push(mixture[..., cut:]), whole.finish()]
+    pieces = [first.push(mixture[..., :cut])]
+    first.save(tmp_path / "talk.state")
+    second.restore(tmp_path / "talk.state")
+    pieces += [second.push(mixture[..., cut:]), second.finish()]
+    assert torch.equal(torch.cat(pieces, dim=-1), torch.cat(expected, dim=-1))
+
+
 def test_restored_in_another_process(tmp_path):
     separator, mixture = Separator(model()), wave()
     stream = separator.open(16000)
