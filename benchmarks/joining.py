@@ -2,7 +2,7 @@
 
     python benchmarks/joining.py path/to/speech/dev
     python benchmarks/joining.py path/to/speech/dev --mixtures 2 --minutes 1 --windows 0.5
-    python benchmarks/joining.py path/to/speech/dev --windows --model band-split-fast --model runs/band-split-carry/model
+    python benchmarks/joining.py path/to/speech/dev --windows --model band-split-fast --model runs/carry/model
     python benchmarks/joining.py path/to/speech/dev --windows --model default --model-window 8 --noise path/to/noise
 
 Each conversation is separated once per system and overlap; then its windows are joined by every rule. The slots

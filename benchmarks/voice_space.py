@@ -4,8 +4,8 @@ By which axes does the joining of windows tell voices apart (`slotaudio.separati
 speakers of the folder, half of them in noise and rooms, are separated by a model; what its outputs say, half second by
 half second, is held against the true sources. Within a voice, points scatter by 1 / (frames + few); between the two
 voices of one conversation by what the axes are chosen for (linear discriminant analysis). Once for what is below 8 kHz
-and once for what is below 4 kHz. Printed is how often two stretches of two seconds are told apart wrongly at the threshold
-at which both errors are as frequent, within conversations, beside plain cepstra; with ``--write`` the package gets the axes.
+and once for what is below 4 kHz. Printed is how often stretches of 1.6 s of one conversation are told apart wrongly, at
+the threshold at which both errors are as frequent; with ``--write`` the package gets the axes.
 """
 
 import argparse

@@ -13,7 +13,11 @@ from slotaudio.types import Slots
 
 @dataclass(frozen=True)
 class Observation:
-    """What the model saw in one window, slots in the order of the outputs."""
+    """What the model saw in one window, slots in the order of the outputs.
+
+    It is the order in which the window was joined; who changes places inside of it (`slotaudio.separation.turns`) is
+    in another output for a while.
+    """
 
     start: float
     """Seconds from the beginning of the recording; negative for the first window's lead."""

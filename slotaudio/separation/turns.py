@@ -152,11 +152,12 @@ class TurnFollower:
         samples = torch.arange(waves.shape[-1], device=cuts.device)
         which = (samples >= (cuts[..., None] + 1) * self.hop).sum(dim=1)  # batch time
         order = every[which, torch.arange(len(waves), device=which.device)[:, None]]
-        gains = rearrange(one_hot(order, waves.shape[1]).to(waves), "batch time o slots -> batch (o slots) time")
-        fade = round(_FADE_SECONDS * self.sample_rate) // 2
-        gains = avg_pool1d(pad(gains, (fade, fade), mode="replicate"), 2 * fade + 1, 1)
-        gains = rearrange(gains, "batch (o slots) time -> batch o slots time", slots=waves.shape[1])
-        return einsum(gains, waves, "batch o slots time, batch slots channels time -> batch o channels time")
+        half = round(_FADE_SECONDS * self.sample_rate) // 2
+        fade = 2 * half + 1
+        order = torch.cat([order[:, :1].expand(-1, half, -1), order, order[:, -1:].expand(-1, half, -1)], dim=1)
+        total = pad(one_hot(order, waves.shape[1]).cumsum(dim=1), (0, 0, 0, 0, 1, 0))
+        gains = (total[:, fade:] - total[:, :-fade]).to(waves) / fade  # a moving average
+        return einsum(gains, waves, "batch time o slots, batch slots channels time -> batch o channels time")
 
     def _without_silence(
         self, waves: Float[Tensor, "batch slots channels time"]
