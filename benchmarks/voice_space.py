@@ -22,6 +22,7 @@ from slotaudio import Separator
 from slotaudio.data.conversations import Conversations
 from slotaudio.resampling import resample
 from slotaudio.separation.identity import FRAME_SECONDS, VoiceMemory
+from slotaudio.separation.turns import AUDIBLE
 from slotaudio.separation.voices import ASSET, CEPSTRA, VoiceSpace, top
 
 BLOCK = 0.5
@@ -57,7 +58,7 @@ def said(outputs: Float[Tensor, "2 time"], sources: Float[Tensor, "2 time"], rat
     heard = power > 1e-3 * power.amax(dim=0)
     errors = (products[:, :2, :2].diagonal(dim1=1, dim2=2)[:, :, None] - 2 * products[:, :2, 2:]) * heard[:, None]
     crossed = errors[:, 0, 0] + errors[:, 1, 1] > errors[:, 0, 1] + errors[:, 1, 0]
-    frames = VoiceMemory(rate).frames(outputs[None, :, None, : count * size])[0]
+    frames = VoiceMemory(rate, audible=AUDIBLE).frames(outputs[None, :, None, : count * size])[0]
     hop = round(FRAME_SECONDS * rate) // 2
     block = ((torch.arange(frames.shape[1]) + 1) * hop // size).clamp_max(count - 1)
     blocks = torch.zeros(2, count, frames.shape[2]).index_add_(1, block, frames)

@@ -47,7 +47,7 @@ class ByContinuity:
         sameness: float = 15.0,
         steadiness: float = 5.5,
         lapses: tuple[float, float] = (1e-7, 1e-2),
-        trust: float = 0.25,
+        trust: float = 0.12,
     ) -> None:
         self.matcher = matcher
         self.identity = VoiceMemory(sample_rate) if identity is None else identity

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from slotaudio.separation.joining import SlotWindow
 
 FRAME_SECONDS = 0.032
-_AUDIBLE = 0.03
 
 
 @runtime_checkable
@@ -39,22 +38,23 @@ class Identity(Protocol):
 class VoiceMemory:
     """Remember what each output sounds like, and tell by it whose voice something is.
 
-    A slot is heard in the frames in which it is louder than all others together and within 15 dB of the loudest ones,
-    below which noise would be taken for a voice, by their mel cepstra without the first, which is the level. What it
-    says is a point in the space of voices (`slotaudio.separation.voices`). An output that was not heard
-    yet is any voice, near enough to those heard to be of the same room: a new voice gets a new output, and a
-    known one its old.
+    A slot is heard in the frames in which it is audible and louder than all others together, by their mel cepstra
+    without the first, which is the level. What it says is a point in the space of voices
+    (`slotaudio.separation.voices`). An output that was not heard yet is any voice, near enough to those heard to be of
+    the same room: a new voice gets a new output, and a known one its old.
 
     Args:
         sample_rate: in hertz.
         fresh: share of a window that the one before did not cover.
         span: seconds of speech that are remembered.
+        audible: decibels below the loudest frame down to which a slot is heard.
     """
 
-    def __init__(self, sample_rate: int = 16000, fresh: float = 0.5, span: float = 60.0) -> None:
+    def __init__(self, sample_rate: int = 16000, fresh: float = 0.5, span: float = 60.0, audible: float = 30.0) -> None:
         self.sample_rate = sample_rate
         self.fresh = fresh
         self.most = span / (FRAME_SECONDS / 2)
+        self.least = 10 ** (-audible / 10)
         self._loudest: Float[Tensor, " batch"] | None = None
         self._said: Float[Tensor, "batch outputs statistics"] | None = None
 
@@ -76,7 +76,7 @@ class VoiceMemory:
         self._loudest = loudest if self._loudest is None else torch.maximum(0.999 * self._loudest, loudest)
         loudest = rearrange(self._loudest.clamp_min(1e-20), "batch -> batch 1 1 1")
         energy = energy[..., None]
-        heard = (energy > _AUDIBLE * loudest) & (2 * energy > energy.sum(dim=1, keepdim=True))
+        heard = (energy > self.least * loudest) & (2 * energy > energy.sum(dim=1, keepdim=True))
         mel = power @ mel_bands(power.shape[-1], self.sample_rate, top(self.sample_rate)).to(power).T
         cepstra = (mel + 1e-7 * loudest).log() @ cosines().to(power).T
         return heard * torch.cat([torch.ones_like(energy), cepstra, cepstra.square()], dim=-1)

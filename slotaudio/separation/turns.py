@@ -14,6 +14,8 @@ SEGMENT = 0.5
 """Seconds of a segment, on average: from one quiet moment to another."""
 DECIDED = 2
 """Segments that are decided at once."""
+AUDIBLE = 15.0
+"""Decibels below the loudest frame down to which a voice is heard: in noise, what is softer is noise."""
 
 _FADE_SECONDS = 0.02
 
@@ -44,7 +46,7 @@ class TurnFollower:
         self.foreseen = DECIDED + max(1, round(ahead / SEGMENT))
         self.choice = self.segment // 2 * 2 - 1
         """Frames one of which is the quietest; those of neighbouring segments do not meet."""
-        self._memory = VoiceMemory(sample_rate, fresh=1.0)
+        self._memory = VoiceMemory(sample_rate, fresh=1.0, audible=AUDIBLE)
         self._weights = Orders(matcher)
         # from half a choice of silence before the next sample that is given back
         self._waves: Float[Tensor, "batch slots channels time"] | None = None

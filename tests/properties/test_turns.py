@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slotaudio import audio
+from slotaudio import Separator, Spec, audio, compose
 from slotaudio.data.bundled import speech
 from slotaudio.identity import identity
 from slotaudio.matchers.exhaustive import Exhaustive
@@ -120,3 +120,40 @@ def test_what_is_waited_for_is_what_is_said():
         back += follower.push(torch.zeros(1, 2, 1, 1600)).shape[-1]
         given_ += 1600
         assert (given_ - back) / RATE <= follower.latency + 0.1
+
+
+def any_length(slots: int = 2):
+    torch.manual_seed(0)
+    return compose(
+        Spec("stft", window=256, hop=128, framing="centred", features="complex"),
+        Spec("band_split", dim=8, hidden=8, blocks=1),
+        Spec("transformer", slot_dim=8, layers=1, heads=1, qkv_dim=8, mlp_dim=8),
+        Spec("mask", hidden=8, blocks=1),
+        "exhaustive",
+        slots=slots,
+        window=None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("slots", "options", "follows"),
+    [
+        (2, {}, True),
+        (2, {"joining": "overlap", "sources": 2}, True),
+        (2, {"joining": "given"}, False),
+        (2, {"ahead": 0.0}, False),
+        (3, {}, True),
+        (3, {"sources": "1-3"}, False),
+        (6, {}, False),
+    ],
+)
+def test_separators_follow_where_windows_are_joined_blindly_and_nobody_is_counted(slots, options, follows):
+    separator = Separator(any_length(slots), long_window=1.0, **options)
+    joined = (separator.framing.window + (separator.framing.together - 1) * separator.framing.hop) / RATE
+    assert (separator.open(RATE).latency > joined) == follows
+
+
+def test_short_windows_hold_one_turn_and_are_not_followed():
+    model = compose(encoder=Spec("resnet", depth=18, width=2), decoder=Spec("spatial_broadcast", hidden=8, layers=1))
+    separator = Separator(model)
+    assert separator.open(RATE).latency < 9.0

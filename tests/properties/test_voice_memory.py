@@ -40,8 +40,8 @@ def turns(pair: tuple[int, int], plan: list[tuple[int, float]], pause: float = 1
     return torch.cat(waves, dim=1)
 
 
-def joined(sources: torch.Tensor, seed: int, look_ahead: int = 8, batch: int = 1) -> torch.Tensor:
-    """Join windows whose slots come shuffled: ``batch slots time``."""
+def joined(sources: torch.Tensor, seed: int, look_ahead: int = 31, batch: int = 1) -> torch.Tensor:
+    """Join windows whose slots come shuffled, 8 s at a time, as `Separator` does: ``batch slots time``."""
     generator = torch.Generator().manual_seed(seed)
     windows = split(sources[:, None], WINDOW, HOP).transpose(0, 1)  # steps slots channels window
     shuffled = [SlotWindow(w[torch.randperm(len(w), generator=generator)].expand(batch, -1, -1, -1)) for w in windows]
