@@ -97,6 +97,11 @@ class VoiceMemory:
         likelihood = -0.5 * (away.square() / variance + variance.log()).sum(dim=-1)
         return torch.where(number > 0, likelihood, 0.0)
 
+    def seconds(self) -> Float[Tensor, "batch outputs"]:
+        """Return how much is remembered of each output."""
+        assert self._said is not None, "seconds() before remember()"
+        return self._said[..., 0] * (FRAME_SECONDS / 2)
+
     def remember(self, said: Float[Tensor, "batch outputs statistics"]) -> None:
         """Add what each output said; beyond `span`, the oldest fades."""
         total = said if self._said is None else self._said + said

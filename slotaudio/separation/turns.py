@@ -14,6 +14,8 @@ SEGMENT = 0.5
 """Seconds of a segment, on average: from one quiet moment to another."""
 DECIDED = 2
 """Segments that are decided at once."""
+KNOWN = 3.0
+"""Seconds of a voice after which it is known."""
 AUDIBLE = 15.0
 """Decibels below the loudest frame down to which a voice is heard: in noise, what is softer is noise."""
 
@@ -127,14 +129,17 @@ class TurnFollower:
         at = total[torch.arange(batch)[:, None], :, cuts]  # batch cuts slots statistics
         said = rearrange(at[:, 1:] - at[:, :-1], "batch segments slots d -> segments batch slots d")
         orders = self._weights.possible(slots).to(said.device)
-        heard, lapse = said.new_zeros(len(said), batch, len(orders)), 0.0
-        if self._weights.begun:  # before that nobody is known, and everybody is where they are
-            lapse = self.lapse
+        heard = said.new_zeros(len(said), batch, len(orders))
+        known = said.new_zeros(batch)
+        if self._weights.begun:
             evidence = self._memory.evidence(rearrange(said, "segments batch slots d -> batch (segments slots) d"))
             evidence = rearrange(evidence, "batch (segments slots) o -> segments batch slots o", slots=slots)
             heard = self.trust * evidence[:, :, orders, torch.arange(slots)].sum(dim=-1)
+            # until two voices are known everybody is where they are
+            known = (self._memory.seconds().sort(dim=1).values[:, -2] >= KNOWN).to(said)
+        lapse = self.lapse * rearrange(known, "batch -> batch 1 1")
         moves = (1 - lapse) * torch.eye(len(orders)).to(said) + (lapse + 1e-9) / len(orders)
-        probable = self._weights.weigh(moves.log().expand(len(said), batch, -1, -1), heard, decided)
+        probable = self._weights.weigh(moves.log().expand(len(said), -1, -1, -1), known[:, None] * heard, decided)
         for each, words in zip(probable, said, strict=False):
             self._memory.remember(einsum(each, words[:, orders], "batch p, batch p o d -> batch o d"))
         return orders[probable.argmax(dim=-1)]
