@@ -315,8 +315,8 @@ class Separator:
 
     def _follower(self) -> TurnFollower | None:
         slots = self.model.slots
-        # who counts which outputs hold a voice does so window by window
-        counts = self.sources not in (None, (slots, slots))
+        # a model that says of each window which slots hold a voice, and is asked, would say it of the wrong outputs
+        counts = self.sources not in (None, (slots, slots)) and getattr(self.model.bottleneck, "presence", None)
         if self.model.window is not None or counts or not self.ahead or not 2 <= slots <= MOST_ORDERED:
             return None
         return TurnFollower(self._matcher(), self.sample_rate, self.ahead / 4)
