@@ -10,6 +10,7 @@ from slotaudio.data.bundled import speech
 from slotaudio.identity import identity
 from slotaudio.matchers.exhaustive import Exhaustive
 from slotaudio.matchers.fixed import Fixed
+from slotaudio.separation import turns
 from slotaudio.separation.turns import TurnFollower
 
 RATE = 16000
@@ -21,12 +22,12 @@ def voice(number: int) -> torch.Tensor:
     return wave * 0.05 / wave.square().mean().sqrt()
 
 
-def talk(*speakers: int, turn: float = 3.0, turns: int = 12) -> torch.Tensor:
+def talk(*speakers: int, turn: float = 3.0, number: int = 12) -> torch.Tensor:
     """Speakers by turns, with half a second of silence between them: ``sources time``."""
     voices, said = [voice(number) for number in speakers], [0] * len(speakers)
     pieces = []
-    for number in range(turns):
-        who, length = number % len(speakers), round(turn * RATE)
+    for index in range(number):
+        who, length = index % len(speakers), round(turn * RATE)
         piece = torch.zeros(len(speakers), length + RATE // 2)
         piece[who, :length] = voices[who].roll(-said[who])[:length]
         said[who] += length
@@ -49,6 +50,24 @@ def swapped(sources: torch.Tensor, spans: list[tuple[float, float]]) -> torch.Te
     return outputs
 
 
+@pytest.fixture(autouse=True, scope="module")
+def known_soon():
+    """Let short talks do: half a second of each voice."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(turns, "KNOWN", 0.5)
+        yield
+
+
+def test_nobody_is_moved_before_two_voices_are_known(monkeypatch):
+    sources = talk(0, 1, number=18)
+    outputs = swapped(sources, [(7.0, 10.2), (42.0, 48.7)])
+    monkeypatch.setattr(turns, "KNOWN", 3.0)
+    late = followed(outputs[None])[0]
+    part = slice(0, 14 * RATE)
+    assert torch.equal(late[:, part], outputs[:, part])
+    assert identity(late, sources, RATE).right_windows > identity(outputs, sources, RATE).right_windows
+
+
 def test_who_changes_places_is_brought_back():
     for pair in ((0, 1), (2, 3), (1, 4)):
         sources = talk(*pair)
@@ -69,6 +88,7 @@ def test_cuts_are_where_it_is_quiet():
     outputs = swapped(sources, [(24.4, 31.3)])  # in the silence between turns
     # but for the fades nothing is mixed: every sample is one of the two
     found = followed(outputs[None])[0]
+    assert not torch.equal(found, outputs)
     mixed = ((found - outputs).abs() > 1e-7) & ((found - outputs.flip(0)).abs() > 1e-7)
     assert mixed.float().mean() < 1e-3
     assert float(found[mixed].abs().max() if mixed.any() else 0.0) < 0.01
@@ -77,7 +97,7 @@ def test_cuts_are_where_it_is_quiet():
 @given(st.integers(0, 9 * RATE), st.lists(st.integers(1, 5 * RATE), min_size=1, max_size=3))
 @settings(max_examples=15, deadline=None)
 def test_no_sample_is_lost_and_blocks_do_not_matter(length, blocks):
-    outputs = swapped(talk(0, 1, turn=1.5, turns=5), [(3.5, 5.6)])[:, :length]
+    outputs = swapped(talk(0, 1, turn=1.5, number=5), [(3.5, 5.6)])[:, :length]
     whole = followed(outputs[None])
     follower, pieces, start = TurnFollower(Exhaustive(), RATE), [], 0
     while start < length or not pieces:
@@ -102,6 +122,7 @@ def test_permuting_the_outputs_permutes_what_is_found(order):
 def test_batch_items_are_followed_each_by_itself():
     first, second = swapped(talk(0, 1), [(14.0, 17.2)]), swapped(talk(2, 3), [(24.5, 31.2)])
     together = followed(torch.stack([first, second]))
+    assert not torch.equal(together, torch.stack([first, second]))
     torch.testing.assert_close(together, torch.cat([followed(first[None]), followed(second[None])]))
 
 
@@ -122,12 +143,12 @@ def test_what_is_waited_for_is_what_is_said():
         assert (given_ - back) / RATE <= follower.latency + 0.1
 
 
-def any_length(slots: int = 2):
+def any_length(slots: int = 2, presence: bool = False):
     torch.manual_seed(0)
     return compose(
         Spec("stft", window=256, hop=128, framing="centred", features="complex"),
         Spec("band_split", dim=8, hidden=8, blocks=1),
-        Spec("transformer", slot_dim=8, layers=1, heads=1, qkv_dim=8, mlp_dim=8),
+        Spec("transformer", slot_dim=8, layers=1, heads=1, qkv_dim=8, mlp_dim=8, presence=presence),
         Spec("mask", hidden=8, blocks=1),
         "exhaustive",
         slots=slots,
@@ -143,14 +164,20 @@ def any_length(slots: int = 2):
         (2, {"joining": "given"}, False),
         (2, {"ahead": 0.0}, False),
         (3, {}, True),
-        (3, {"sources": "1-3"}, False),
+        (3, {"sources": "1-3"}, True),
         (6, {}, False),
     ],
 )
-def test_separators_follow_where_windows_are_joined_blindly_and_nobody_is_counted(slots, options, follows):
+def test_separators_follow_where_windows_are_joined_blindly(slots, options, follows):
     separator = Separator(any_length(slots), long_window=1.0, **options)
     joined = (separator.framing.window + (separator.framing.together - 1) * separator.framing.hop) / RATE
     assert (separator.open(RATE).latency > joined) == follows
+
+
+def test_a_model_that_counts_is_not_followed():
+    model = any_length(3, presence=True)
+    counting, separating = (Separator(model, sources=sources) for sources in ("1-3", None))
+    assert counting.open(RATE).latency < separating.open(RATE).latency
 
 
 def test_short_windows_hold_one_turn_and_are_not_followed():
