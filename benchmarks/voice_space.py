@@ -148,6 +148,8 @@ def main() -> None:
     torch.set_num_threads(1)
     # one window each, as it comes: nothing here may depend on the axes that are looked for
     separator = Separator.from_pretrained(options.model, precision="bf16", joining="given", long_window=20.0)
+    if separator.model.slots != 2:
+        parser.error(f"{options.model} has {separator.model.slots} slots; two voices need a model of two")
     rate = separator.sample_rate
     groups = {"librispeech": options.librispeech} if options.librispeech else None
     heard: dict[tuple[str, int], list[tuple[Said, bool]]] = {}

@@ -71,7 +71,7 @@ class Surroundings:
         self.equaliser = equaliser
         self.rooms = rooms is not None
         kinds = [] if noise is None else [noise] if isinstance(noise, (str, Path)) else noise
-        self._noises = [_noise(kind, rate, speech, most) for kind in kinds]
+        self._noises = [_opened(kind, rate, speech, most) for kind in kinds]
         self._responses = _files(rooms, rate, "rooms")
 
     def around(
@@ -195,7 +195,7 @@ def _files(folder: str | Path | None, rate: int, what: str) -> _Files | None:
     return None if folder in (None, SYNTHETIC) else _Files(Path(folder).expanduser(), rate, what)
 
 
-def _noise(kind: str | Path, rate: int, speech: SpeechFolder | None, most: int) -> "_Files | Babble | None":
+def _opened(kind: str | Path, rate: int, speech: SpeechFolder | None, most: int) -> "_Files | Babble | None":
     if kind != BABBLE:
         return _files(kind, rate, "noise")
     if speech is None:

@@ -89,16 +89,14 @@ class TurnFollower:
     def finish(self) -> Float[Tensor, "batch slots channels rest"]:
         """Return the rest."""
         assert self._waves is not None, "finish() before the first push()"
-        rest, self._waves = self._waves, self._waves[..., :0]
-        frames = rest.shape[-1] // self.hop - 1
+        frames = self._waves.shape[-1] // self.hop - 1
         count = (frames - self.choice) // self.segment + 1
         if count < 1 or not self._weights.begun:  # nobody is known yet
-            return self._without_silence(rest)
-        self._waves = rest
+            return self._without_silence(self._waves)
         self._hear(frames)
         cuts = self._cuts(count)
         orders = self._weigh(torch.cat([cuts, torch.full_like(cuts[:, :1], frames)], dim=1), count)
-        return self._without_silence(self._turned(rest, cuts, orders))
+        return self._without_silence(self._turned(self._waves, cuts, orders))
 
     def _hear(self, frames: int) -> None:
         """Describe the frames that were not described yet, up to so many."""

@@ -20,7 +20,7 @@ _BANDS = 40
 _PRIOR = 8.0
 """Frames that the usual variance counts for in that of what was said."""
 _FEWEST = 2.0
-"""Frames down to which the law of their variance was measured; fewer, such as a doubtful share of some, count less."""
+"""Frames below which their variance grows as their inverse: a doubtful share of a frame says next to nothing."""
 _LOGARITHM = 5.0
 """Brings logarithms of variances to the size of means."""
 
