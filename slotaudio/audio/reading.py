@@ -114,6 +114,8 @@ class AudioReader:
         Raises:
             AudioFileError: the file ends before `stop`, or as for the class.
         """
+        if self.info.frames and start > self.info.frames:
+            raise self._ends_early(self.info.frames, start)
         self._file.seek(start)
         if stop is None:
             return torch.cat(list(self._rest(start)), dim=1)

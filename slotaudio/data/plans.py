@@ -105,7 +105,7 @@ def read_list(path: str | Path, folder: SpeechFolder) -> list[Plan]:
         plans = [_plan(row) for row in rows]
     except KeyError as error:
         raise DataError(f"the list {path} lacks the column {error}; it has: {', '.join(rows[0])}") from None
-    except ValueError as error:
+    except (TypeError, ValueError) as error:  # a row that is too short has None in it
         raise DataError(f"the list {path} holds something that is no number: {error}") from None
     known = {utterance for utterances in folder.speakers.values() for utterance in utterances}
     wanted = dict.fromkeys(take.utterance for plan in plans for take in plan.takes)

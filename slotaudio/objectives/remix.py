@@ -88,6 +88,8 @@ class Remix(nn.Module):
     def _follow(self, model: SlotModel) -> None:
         for own, new in zip(self.teacher.parameters(), model.parameters(), strict=True):
             own.lerp_(new, 1 - self.ema)
+        for known, current in zip(self.teacher.buffers(), model.buffers(), strict=True):
+            known.copy_(current)  # running statistics are averages already
 
     @torch.no_grad()
     def _separate(self, mixture: Float[Tensor, "batch channels time"]) -> Float[Tensor, "batch sources channels time"]:

@@ -66,8 +66,9 @@ class VoiceMemory:
         self, waves: Float[Tensor, "batch slots channels time"]
     ) -> Float[Tensor, "batch slots frames statistics"]:
         """Return the statistics of each frame of 32 ms, every 16 ms."""
-        size = min(waves.shape[-1], round(FRAME_SECONDS * self.sample_rate))
-        frames = waves.float().unfold(-1, size, max(1, size // 2)) * torch.hann_window(size, device=waves.device)
+        hop = hop_samples(self.sample_rate)
+        size = min(waves.shape[-1], 2 * hop)
+        frames = waves.float().unfold(-1, size, hop) * torch.hann_window(size, device=waves.device)
         power = reduce(
             torch.fft.rfft(frames).abs().square(), "batch slots channels frames freq -> batch slots frames freq", "sum"
         )
@@ -106,6 +107,11 @@ class VoiceMemory:
         """Add what each output said; beyond `span`, the oldest fades."""
         total = said if self._said is None else self._said + said
         self._said = total * (self.most / total[..., :1].clamp_min(self.most))
+
+
+def hop_samples(sample_rate: int) -> int:
+    """Return the samples from one frame to the next, which overlap by half: the same to all who count frames."""
+    return max(1, round(FRAME_SECONDS * sample_rate / 2))
 
 
 def mel_power(

@@ -6,7 +6,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import avg_pool1d, one_hot, pad
 
-from slotaudio.separation.identity import FRAME_SECONDS, VoiceMemory
+from slotaudio.separation.identity import VoiceMemory, hop_samples
 from slotaudio.separation.orders import Orders
 from slotaudio.types import Matcher
 
@@ -43,7 +43,7 @@ class TurnFollower:
         self.sample_rate = sample_rate
         self.lapse = lapse
         self.trust = trust
-        self.hop = round(FRAME_SECONDS * sample_rate) // 2
+        self.hop = hop_samples(sample_rate)
         self.segment = round(SEGMENT * sample_rate / self.hop)
         self.foreseen = DECIDED + max(1, round(ahead / SEGMENT))
         self.choice = self.segment // 2 * 2 - 1

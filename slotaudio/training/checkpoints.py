@@ -120,7 +120,8 @@ class Checkpoints(lightning.Callback):
         self.best_metric, self.best_step = state_dict["metric"], state_dict["step"]
 
     def _save(self, trainer: lightning.Trainer, path: Path) -> bool:
-        self._saved_at = time.monotonic()
+        if path == self.last:  # the only one that a run goes on from
+            self._saved_at = time.monotonic()
         for logger in trainer.loggers:  # the log reaches as far as the checkpoint, whatever happens next
             logger.save()
         trainer.save_checkpoint(path)

@@ -20,6 +20,10 @@ FORMAT = 1
 _OURS = ("recipe.toml", "last.ckpt", "best.ckpt", "logs", "tensorboard", "model")
 
 
+_KEPT = ("train.accumulate", "train.optimizer")
+"""Options on which the meaning of a checkpoint depends: where in the data it is, and what the optimiser remembers."""
+
+
 class RunFolder:
     """The folder of one run: ``recipe.toml``, checkpoints, ``logs``, ``tensorboard`` and ``model``.
 
@@ -32,8 +36,9 @@ class RunFolder:
         force: throw away what an earlier run left there.
 
     Raises:
-        UserError: the folder holds a run and neither `resume` nor `force` is given, it cannot be written, its
-            checkpoint cannot be read, or the recipe's model is another one than the checkpoint's.
+        UserError: the folder holds a run and neither `resume` nor `force` is given, or both are; it cannot be
+            written, its checkpoint cannot be read, or the recipe has another model than the checkpoint or another of
+            what a run's state depends on.
     """
 
     def __init__(self, path: str | Path, recipe: Recipe, resume: bool = False, force: bool = False) -> None:
@@ -42,6 +47,8 @@ class RunFolder:
         self.last = self.path / "last.ckpt"
         self.model = self.path / "model"
         self.force = force
+        if resume and force:
+            raise UserError("--resume goes on with a run, --force throws it away: give one of them")
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"{self.path} is a file; -o takes a folder")
         if leads() and self.last.exists() and not (resume or force):
@@ -112,6 +119,13 @@ class RunFolder:
         fixed = [line for key, line in lines.items() if key.partition(".")[0] not in ("about", "data", "train")]
         if fixed:
             raise UserError(f"{self.path} cannot be resumed with another model:\n  " + "\n  ".join(fixed))
+        kept = [line for key, line in lines.items() if key in _KEPT]
+        if kept:
+            raise UserError(
+                f"{self.path} cannot be resumed with another count of batches or another optimiser's state:\n  "
+                + "\n  ".join(kept)
+                + f"\nStart another run from its weights instead: train.init={self.model}"
+            )
         return list(lines.values())
 
 

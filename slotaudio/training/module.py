@@ -104,6 +104,18 @@ class Training(lightning.LightningModule):
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(step, options))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
+    def on_train_start(self) -> None:
+        """Let the options decide, which may have changed since the checkpoint that a run is resumed from."""
+        options, schedule = self.options, self.lr_schedulers()
+        assert isinstance(schedule, torch.optim.lr_scheduler.LambdaLR)
+        for group in schedule.optimizer.param_groups:
+            group["initial_lr"] = options.learning_rate
+            group["lr"] = options.learning_rate * rate_factor(schedule.last_epoch, options)
+            group["weight_decay"] = options.weight_decay
+            if "betas" in group:  # Muon's momentum is PyTorch's own
+                group["betas"] = tuple(options.betas)
+        schedule.base_lrs = [options.learning_rate] * len(schedule.base_lrs)
+
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         return batch.to(device)
 

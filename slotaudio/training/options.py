@@ -50,7 +50,7 @@ class TrainOptions:
     validate_every: int = 1000
     """Steps between validations."""
     checkpoint_every: int = 1000
-    """Steps between checkpoints; validations and the end make one as well."""
+    """Steps between checkpoints; the end makes one as well, and each best validation ``best.ckpt``."""
     checkpoint_every_minutes: float = 10.0
     """Minutes after which a checkpoint is due whatever the step."""
     log_every: int = 20

@@ -23,6 +23,7 @@ from slotaudio.data.speech import SpeechFolder
 from slotaudio.errors import DataError, SlotaudioError, UserError
 from slotaudio.matchers.checking import CostNotFinite
 from slotaudio.model import SlotModel
+from slotaudio.modelconfig import CONFIG
 from slotaudio.pretrained import load_weights, save_pretrained
 from slotaudio.recipe import Recipe
 from slotaudio.training.card import card
@@ -182,7 +183,8 @@ def _fit(
         )
     if checkpoints.failure:
         raise SlotaudioError(checkpoints.failure)
-    last = options.export == "last" and trainer.global_step > place.step  # or the model has them already
+    # of a session that did nothing the model is there already, unless the one before was killed before it came to that
+    last = options.export == "last" and (trainer.global_step > place.step or not (place.model / CONFIG).exists())
     if (checkpoints.best_score is None or last) and trainer.is_global_zero:
         _export(place.last, place, progress, checkpoints.latest)
     return Trained(
@@ -222,9 +224,11 @@ def _rehearse(model: SlotModel, objective: Any, datasets: Mapping[str, Any]) -> 
 def _unused(model: SlotModel, objective: Any, training: Any) -> list[str]:
     """Return the names of weights that get no gradient (those of a presence head that is not taught, say)."""
     module = Training(model, objective, TrainOptions())
+    known = copy.deepcopy(module.state_dict())  # running statistics are not to hear this
     objective(model, collate([next(iter(training))]))["loss"].backward()
     unused = [name for name, weight in module.named_parameters() if weight.requires_grad and weight.grad is None]
     module.zero_grad()
+    module.load_state_dict(known)
     return unused
 
 

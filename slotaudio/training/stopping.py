@@ -49,7 +49,9 @@ class Stopping(lightning.Callback):
             for number in _SIGNALS:  # after Lightning, which would end the run without a checkpoint
                 signal.signal(number, self._signalled)
 
-    def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: lightning.Trainer, *args: Any) -> None:
+        if (args[-1] + 1) % trainer.accumulate_grad_batches:
+            return  # within a step
         if self.minutes and time.monotonic() - self._started > 60 * self.minutes:
             self.reason = self.reason or "time"
         if due(trainer):

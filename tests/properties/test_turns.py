@@ -10,6 +10,7 @@ from slotaudio.data.bundled import speech
 from slotaudio.identity import identity
 from slotaudio.matchers.exhaustive import Exhaustive
 from slotaudio.matchers.fixed import Fixed
+from slotaudio.matchers.hungarian import Hungarian
 from slotaudio.separation import turns
 from slotaudio.separation.turns import TurnFollower
 
@@ -184,3 +185,12 @@ def test_short_windows_hold_one_turn_and_are_not_followed():
     model = compose(encoder=Spec("resnet", depth=18, width=2), decoder=Spec("spatial_broadcast", hidden=8, layers=1))
     separator = Separator(model)
     assert separator.open(RATE).latency < 9.0
+
+
+@pytest.mark.parametrize("sample_rate", [8000, 11025, 22050, 44100])
+def test_voices_are_followed_at_any_sample_rate(sample_rate):
+    follower = TurnFollower(Hungarian(), sample_rate, 2.0)
+    waves = torch.randn(1, 2, 1, 15 * sample_rate, generator=torch.Generator().manual_seed(0))
+    pieces = [follower.push(piece) for piece in waves.split(2 * sample_rate, dim=-1)]
+    found = torch.cat([*pieces, follower.finish()], dim=-1)
+    torch.testing.assert_close(found.sum(dim=1), waves.sum(dim=1))

@@ -1,6 +1,7 @@
 """Training: exact resume, what is saved when, and what happens when something goes wrong."""
 
 import csv
+import itertools
 import json
 import os
 import signal
@@ -145,6 +146,53 @@ def test_a_stopped_run_continues_as_if_nothing_had_happened(script, options):
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_a_run_stopped_within_a_step_ends_it_first(script):
+    options = ["train.accumulate=4", "train.checkpoint_every=100"]
+    whole = script.train("whole", *options)
+    stopped = script.train("parts", *options, events={4 * 2 + 2: terminate})
+    assert (stopped.step, stopped.stopped_by) == (3, "SIGTERM")
+    assert script.train("parts", *options, resume=True).score == whole.score
+    assert same(script.weights("parts/last.ckpt"), script.weights("whole/last.ckpt"))
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_options_that_change_at_a_checkpoint_are_what_the_run_goes_on_with(script, optimizer):
+    fixed = [f"train.optimizer={optimizer}", "train.schedule=constant", "train.warmup_steps=0"]
+    script.train("run", *fixed, "train.steps=2")
+    changed = ["train.learning_rate=1e-4", "train.weight_decay=0.3", "train.betas=[0.5, 0.6]"]
+    script.train("run", *fixed, *changed, "train.steps=4", resume=True)
+    rates = [float(figures["train/learning_rate"]) for figures in script.log("run").values()]
+    assert rates == pytest.approx([1e-2, 1e-2, 1e-4, 1e-4])
+    state = torch.load(script.folder / "run/last.ckpt", weights_only=True)["optimizer_states"][0]
+    groups = [group for part in state.get("parts", [state]) for group in part["param_groups"]]
+    assert {(group["lr"], group["weight_decay"]) for group in groups} == {(1e-4, 0.3)}
+    assert [tuple(group["betas"]) for group in groups if "betas" in group] == [(0.5, 0.6)]
+
+
+def test_best_checkpoints_do_not_put_off_the_one_to_resume_from(script, monkeypatch):
+    import slotaudio.training.checkpoints as checkpoints
+
+    minutes = itertools.count(step=5 * 60)  # every look at the clock is five minutes after the one before
+    monkeypatch.setattr(checkpoints.time, "monotonic", lambda: next(minutes))
+    saved = []
+    save = AtomicFiles.save_checkpoint
+    monkeypatch.setattr(
+        AtomicFiles,
+        "save_checkpoint",
+        lambda self, content, path, **options: (saved.append(path.name), save(self, content, path, **options)),
+    )
+    script.train("run", "train.validate_every=1", "train.checkpoint_every=100", "train.learning_rate=1e-3")
+    assert saved.count("best.ckpt") > 1
+    assert saved.count("last.ckpt") >= 3
+
+
+def test_a_last_model_that_a_kill_prevented_is_exported_later(script):
+    done = script.train("run", "train.export=last")
+    (done.model / "config.json").unlink()
+    script.train("run", "train.export=last", resume=True)
+    assert from_pretrained(done.model).slots == 2
+
+
 def test_a_crashed_run_continues_from_its_last_checkpoint(script):
     script.train("whole")
     with pytest.raises(ZeroDivisionError):
@@ -235,6 +283,11 @@ def test_folders_that_cannot_be_used_are_refused_before_anything_is_computed(scr
         script.train("run")
     with pytest.raises(UserError, match=r"with another model:\n  encoder.width: 2 in the checkpoint, 4 now"):
         script.train("run", "encoder.width=4", resume=True)
+    for change in ("train.accumulate=2", "train.optimizer=muon"):
+        with pytest.raises(UserError, match=r"(accumulate|optimizer): not set in the checkpoint.*\n.*train\.init="):
+            script.train("run", change, resume=True)
+    with pytest.raises(UserError, match="give one of them"):
+        script.train("run", resume=True, force=True)
     with pytest.raises(UserError, match="is a file; -o takes a folder"):
         script.train("tiny.toml")
     with pytest.raises(UserError, match="cannot be written"):
