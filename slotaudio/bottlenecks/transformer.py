@@ -17,7 +17,7 @@ class TransformerBottleneck(nn.Module):
     encoder's grid, which is key and value alike; the queries are learned by back-propagation as in
     DETR (arXiv 2005.12872), one per source, of dimension 4096. Heads, inner widths, the order of the
     norms and the tokens' position code are not stated; the defaults are those of the authors' SAVi++
-    (arXiv 2206.07764): 4 heads, narrow attention, an MLP of 1024, norms before each branch. Inner widths
+    (arXiv 2206.07764): 4 heads, narrow attention (64 there), an MLP of 1024, norms before each branch. Inner widths
     equal to the slots' would take 0.96 G parameters at 4096.
 
     Every step (window) starts from the same initial slots and is computed by itself.

@@ -27,8 +27,9 @@ class SpatialBroadcast(nn.Module):
     one fully connected network maps each cell to one value. The copies are never made: the first layer
     is linear, hence ``W [s; p] + b = W_s s + (W_p p + b)``, one product per slot and one per cell, added.
 
-    The paper states neither code nor network; the defaults are four hidden layers of 1536 with ReLU as in
-    the first author's OSRT (arXiv 2206.06922) and octave-spaced waves down to two cells of 256 x 64.
+    The paper states neither code nor network; the defaults are four hidden layers of 1536 with ReLU in
+    `stelzner/osrt`, a re-implementation of OSRT (arXiv 2206.06922), and octave-spaced waves
+    down to two cells of 256 x 64.
 
     Args:
         slot_dim: width of a slot (threaded from the bottleneck).

@@ -55,8 +55,11 @@ def read_list(path: str | os.PathLike[str]) -> list[Recording]:
         text = path.read_text(encoding="utf-8-sig")  # Windows marks its text files
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"the list {path} cannot be read: {error}") from None
-    lines = _column(path, text) if path.suffix.lower() == ".csv" else text.splitlines()
-    names = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    if path.suffix.lower() == ".csv":
+        lines = _column(path, text)
+    else:
+        lines = [line for line in text.splitlines() if not line.startswith("#")]
+    names = [line.strip() for line in lines if line.strip()]
     files = list(dict.fromkeys(Path(os.path.abspath(path.parent / name)) for name in names))
     if not files:
         raise UserError(f"the list {path} names no recordings")

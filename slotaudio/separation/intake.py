@@ -4,6 +4,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -61,10 +62,10 @@ def check_rate(sample_rate: int) -> None:
     """Refuse what cannot be a sample rate.
 
     Raises:
-        UserError: not a whole number of hertz, or out of any use.
+        UserError: no integer, or out of any use.
     """
-    if sample_rate != int(sample_rate) or not 1000 <= sample_rate <= 768_000:
-        raise UserError(f"a sample rate of {sample_rate!r} Hz is not a whole number from 1000 to 768000")
+    if not isinstance(sample_rate, Integral) or not 1000 <= sample_rate <= 768_000:
+        raise UserError(f"a sample rate of {sample_rate!r} Hz is not an int from 1000 to 768000")
 
 
 def as_sources(reference: Wave, wave: Wave) -> Float[Tensor, "batch sources channels time"]:

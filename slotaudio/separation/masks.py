@@ -24,7 +24,8 @@ def binary(magnitudes: Magnitudes) -> Magnitudes:
 def wiener(magnitudes: Magnitudes, exponent: float = 2.0) -> Magnitudes:
     """Share each cell by magnitude to the power of `exponent`; cells all silent are shared equally.
 
-    An exponent of 2 is the Wiener filter; it reproduces the paper's oracle rows, 1 does not.
+    An exponent of 2 is the Wiener filter; with it the paper's oracle rows come out, as far as they
+    are printed, with 1 not.
     """
     # relative to the loudest slot, so that no power under- or overflows
     relative = magnitudes / magnitudes.amax(dim=1, keepdim=True).clamp_min(1e-20)
@@ -32,7 +33,10 @@ def wiener(magnitudes: Magnitudes, exponent: float = 2.0) -> Magnitudes:
     return weights / weights.sum(dim=1, keepdim=True)
 
 
-_MASKS: dict[str, Callable[..., Magnitudes]] = {"binary": binary, "wiener": wiener}
+_MASKS: dict[str, tuple[Callable[..., Magnitudes], set[str]]] = {
+    "binary": (binary, set()),
+    "wiener": (wiener, {"exponent"}),
+}
 
 
 def mask_function(like: Spec | str | Mapping[str, object]) -> Callable[[Magnitudes], Magnitudes]:
@@ -42,9 +46,10 @@ def mask_function(like: Spec | str | Mapping[str, object]) -> Callable[[Magnitud
         UserError: unknown name or option.
     """
     spec = Spec.of(like)
-    if spec.name not in _MASKS or (spec.options and set(spec.options) != {"exponent"}):
-        raise UserError(f"mask {spec.to_dict()!r} is not known; choose 'binary' or 'wiener' (option: exponent)")
-    return partial(_MASKS[spec.name], **spec.options)
+    function, options = _MASKS.get(spec.name, (None, set()))
+    if function is None or not set(spec.options) <= options:
+        raise UserError(f"mask {spec.to_dict()!r} is not known; choose 'binary', or 'wiener' (option: exponent)")
+    return partial(function, **spec.options)
 
 
 def synthesise(

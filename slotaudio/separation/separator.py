@@ -109,6 +109,10 @@ class Separator:
             raise UserError(f"joining {joining!r} is not known; choose 'auto', 'overlap' or 'given'")
         if not 0 <= overlap <= 0.9:
             raise UserError(f"an overlap of {overlap} is outside 0 to 0.9")
+        if not 0.1 <= long_window <= 600:
+            raise UserError(f"a long_window of {long_window} seconds is outside 0.1 to 600")
+        if windows_at_once is not None and windows_at_once < 1:
+            raise UserError(f"{windows_at_once} windows at once: give 1 or more")
         if not 0 <= ahead <= 60:
             raise UserError(f"{ahead} seconds ahead are outside 0 to 60")
         if threads is not None:

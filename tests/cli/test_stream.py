@@ -97,7 +97,7 @@ def test_a_player_that_leaves_does_not_end_the_recording(tiny_model, tmp_path):
         (bytes(100), ["--encoding", "u8"], "choose s16le, s32le, f32le"),
         (bytes(100), ["--channels", "0"], "0 channels"),
         (bytes(100), ["--slot", "3"], "the model has 2"),
-        (bytes(100), ["--rate", "10"], "10 Hz is not a whole number"),
+        (bytes(100), ["--rate", "10"], "10 Hz is not an int"),
         (np.full(RATE, np.nan, "<f4").tobytes(), ["--encoding", "f32le"], "not finite|NaN"),
     ],
 )

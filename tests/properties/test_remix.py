@@ -75,3 +75,14 @@ def test_a_teacher_of_other_weights_must_stand_still(tmp_path):
 def test_wrong_options_are_explained(options, complaint):
     with pytest.raises(UserError, match=complaint):
         Remix(small(), **options)
+
+
+def test_the_teacher_has_the_running_statistics_of_the_student():
+    model = small()
+    objective = Remix(model, ema=0.75)
+    for each in (model, objective.teacher):
+        each.bottleneck.register_buffer("heard", torch.zeros(()))
+    model.bottleneck.heard += 3
+    model.train()
+    objective(model, batch())
+    assert objective.teacher.bottleneck.heard == 3

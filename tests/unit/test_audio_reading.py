@@ -76,6 +76,11 @@ def test_depth_keeps_the_resolution(tmp_path, subtype, depth):
     assert audio.info(saved(tmp_path / "a.wav", subtype=subtype)).depth == depth
 
 
+def test_a_stretch_beyond_the_end_is_no_error_of_the_decoder(tmp_path):
+    with pytest.raises(AudioFileError, match=r"3\.00 s of 4\.00 s are there"):
+        audio.read(saved(tmp_path / "a.wav"), 4 * RATE, 5 * RATE)
+
+
 def test_missing_directory_and_special_files(tmp_path):
     for path, message in [(tmp_path, "is a directory.*name the files"), (tmp_path / "no.wav", "does not exist")]:
         with pytest.raises(AudioFileError, match=message):

@@ -183,6 +183,11 @@ def test_lists_may_be_tables_and_come_from_windows(tmp_path):
         ]
 
 
+def test_names_in_tables_may_begin_like_comments(tmp_path):
+    (tmp_path / "table.csv").write_text("path\n#1.wav\n2.wav\n")
+    assert [each.path.name for each in read_list(tmp_path / "table.csv")] == ["#1.wav", "2.wav"]
+
+
 @pytest.mark.parametrize(
     ("name", "text", "complaint"),
     [

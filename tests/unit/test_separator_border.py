@@ -79,7 +79,7 @@ def test_samples_that_are_no_sound(separator):
         separator(torch.zeros(0))
 
 
-@pytest.mark.parametrize("rate", [0, -16000, 10**9])
+@pytest.mark.parametrize("rate", [0, -16000, 10**9, 16000.0])
 def test_impossible_rates(separator, rate):
     with pytest.raises(UserError, match="sample rate of"):
         separator(torch.zeros(100), rate)
@@ -90,6 +90,8 @@ def test_impossible_rates(separator, rate):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"windows_at_once": -3}, "give 1 or more"),
+        ({"long_window": -1.0}, "outside 0.1 to 600"),
         ({"joining": "telepathy"}, "choose 'auto', 'overlap' or 'given'"),
         ({"overlap": 0.95}, "outside 0 to 0.9"),
         ({"ahead": -1.0}, "outside 0 to 60"),
@@ -124,6 +126,12 @@ def test_without_consistency_a_model_has_its_own_say():
 def test_a_mask_for_a_model_that_leaves_no_choice_is_refused():
     with pytest.raises(UserError, match="mask 'binary' was asked for, but the model's decoder leaves no choice"):
         Separator(one_wave(0.5), mask="binary")(torch.zeros(500))
+
+
+@pytest.mark.parametrize("mask", ["winer", {"name": "binary", "exponent": 2}, {"name": "wiener", "power": 2}])
+def test_masks_that_are_none_are_refused_at_once(mask):
+    with pytest.raises(UserError, match=r"is not known; choose 'binary', or 'wiener' \(option: exponent\)"):
+        tiny(mask=mask)
 
 
 def test_a_model_without_all_stages_cannot_separate():
