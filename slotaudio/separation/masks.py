@@ -48,7 +48,7 @@ def mask_function(like: Spec | str | Mapping[str, object]) -> Callable[[Magnitud
     spec = Spec.of(like)
     function, options = _MASKS.get(spec.name, (None, set()))
     if function is None or not set(spec.options) <= options:
-        raise UserError(f"mask {spec.to_dict()!r} is not known; choose 'binary', or 'wiener' (option: exponent)")
+        raise UserError(f"mask {spec.to_dict()!r} is not known; choose 'binary' or 'wiener' (option: exponent)")
     return partial(function, **spec.options)
 
 

@@ -130,7 +130,7 @@ def test_a_mask_for_a_model_that_leaves_no_choice_is_refused():
 
 @pytest.mark.parametrize("mask", ["winer", {"name": "binary", "exponent": 2}, {"name": "wiener", "power": 2}])
 def test_masks_that_are_none_are_refused_at_once(mask):
-    with pytest.raises(UserError, match=r"is not known; choose 'binary', or 'wiener' \(option: exponent\)"):
+    with pytest.raises(UserError, match=r"is not known; choose 'binary' or 'wiener' \(option: exponent\)"):
         tiny(mask=mask)
 
 
