@@ -79,7 +79,7 @@ def test_samples_that_are_no_sound(separator):
         separator(torch.zeros(0))
 
 
-@pytest.mark.parametrize("rate", [0, -16000, 10**9, 16000.0])
+@pytest.mark.parametrize("rate", [0, -16000, 10**9])
 def test_impossible_rates(separator, rate):
     with pytest.raises(UserError, match="sample rate of"):
         separator(torch.zeros(100), rate)
