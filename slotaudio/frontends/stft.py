@@ -52,11 +52,6 @@ class STFT(nn.Module):
             raise UserError(f"stft: features {features!r} are not known; choose 'magnitude' or 'complex'")
         if not 0 < hop <= window // 2:
             raise UserError(f"stft: a hop of {hop} needs a window of at least {2 * hop} samples, not {window}")
-        if framing == "end_pad" and hop > window // 3:
-            raise UserError(
-                f"stft: framing 'end_pad' inverts windows of {window} samples with hops of {window // 3} at most, not "
-                f"{hop}, beyond which the overlapping Hann windows do not add up; 'centred' takes up to {window // 2}"
-            )
         if not 0 < power <= 1:
             raise UserError(f"stft: power {power} is outside 0 < power <= 1")
         self.sample_rate = sample_rate

@@ -131,8 +131,3 @@ def test_waveform_passes_samples_through(seed, channels, length):
 def test_wrong_options_are_explained(options, complaint):
     with pytest.raises(UserError, match=complaint):
         build("frontend", Spec("stft", **options))
-
-
-def test_hops_that_end_padded_windows_cannot_invert_are_refused():
-    with pytest.raises(UserError, match=r"hops of 170 at most, not 256.*'centred' takes up to 256"):
-        build("frontend", Spec("stft", window=512, hop=256))
