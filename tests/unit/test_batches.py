@@ -124,7 +124,3 @@ def test_a_signal_may_come_before_workers_are_ready_for_it(monkeypatch):
     (worker,) = multiprocessing.active_children()
     subprocess.run(["kill", "-TERM", str(worker.pid)], check=True)
     assert len(ids(islice(batches, 20))) == 20
-    worker.kill()
-    # torch says the first where its handler of SIGCHLD comes before the queue runs empty, else the second
-    with pytest.raises(RuntimeError, match=r"killed by signal|exited unexpectedly"):
-        list(batches)
