@@ -38,3 +38,12 @@ def test_what_the_demo_cannot_do(tiny_model, tmp_path, capsys, arguments, messag
         main(["demo", "-o", str(tmp_path / "demo"), "-m", str(tiny_model), *arguments])
     assert ended.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_the_number_chooses_the_mixture(tiny_model, tmp_path):
+    for number in (1, 2):
+        with pytest.raises(SystemExit) as ended:
+            main(["demo", "-o", str(tmp_path / str(number)), "-m", str(tiny_model), "--number", str(number)])
+        assert not ended.value.code
+    first, second = (soundfile.read(tmp_path / name / "mixture.wav")[0] for name in ("1", "2"))
+    assert first.shape != second.shape or not np.array_equal(first, second)

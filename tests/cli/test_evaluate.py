@@ -135,3 +135,19 @@ def test_outputs_are_not_replaced_unasked(tmp_path, capsys):
     assert (tmp_path / "scores.csv").read_text() == "precious"
     (tmp_path / "file").write_text("")
     assert "cannot write to" in refused(capsys, "oracle", "bundled", *QUICK, "-o", tmp_path / "file" / "below")
+
+
+def test_what_an_interrupted_evaluation_measured_is_kept(tmp_path, monkeypatch):
+    from slotaudio.evaluation import results
+
+    evaluate = results.evaluate
+
+    def interrupted(*arguments):
+        yield next(evaluate(*arguments))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(results, "evaluate", interrupted)
+    with pytest.raises(SystemExit) as stop:
+        main(["evaluate", "oracle", "bundled", *QUICK, "--oracle", "ibm", "-q", "-o", str(tmp_path / "found")])
+    assert stop.value.code == 130
+    assert len((tmp_path / "found/scores.csv").read_text().splitlines()) == 2

@@ -49,3 +49,17 @@ def test_refusals(capsys, arguments, message):
     code, _, err = run(capsys, *arguments, "-q")
     assert code == 2
     assert message in err
+
+
+def test_the_options_of_a_probe_reach_it(capsys, monkeypatch):
+    given = {}
+
+    def probe(folder, embedders, spans, **options):
+        given.update(options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("slotaudio.evaluation.probe.probe", probe)
+    options = ["--mixed", "--window", 0.5, "--folds", 3, "--utterances", 4, "--examples", 50, "--seed", 6]
+    run(capsys, "bundled", "--features", "mfcc", "-q", *options)
+    del given["progress"]
+    assert given == {"mixed": True, "window": 0.5, "folds": 3, "utterances": 4, "most": 50, "seed": 6}

@@ -13,6 +13,7 @@ import pytest
 import soundfile
 
 from slotaudio.cli import main
+from slotaudio.cli import separate as separate_command
 
 RATE = 16000
 
@@ -280,3 +281,13 @@ def test_lists_and_recordings_exclude_each_other(tmp_path, capsys):
         code, _, err = run(capsys, *arguments, "-o", tmp_path)
         assert code == 2
         assert complaint in err
+
+
+def test_the_precision_reaches_the_separator(tiny_model, tmp_path, capsys, monkeypatch):
+    given, make = {}, separate_command._separator
+    monkeypatch.setattr(
+        separate_command, "_separator", lambda name, **options: given.update(options) or make(name, **options)
+    )
+    command = [recording(tmp_path / "a.wav"), "-o", tmp_path / "out", "-m", tiny_model, "-q"]
+    assert run(capsys, *command, "--precision", "bf16")[0] == 0
+    assert given["precision"] == "bf16"

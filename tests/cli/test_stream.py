@@ -13,6 +13,7 @@ import pytest
 import soundfile
 
 from slotaudio.cli import main
+from slotaudio.cli.stream import _ends_at_interrupt
 
 RATE = 16000
 
@@ -123,3 +124,34 @@ def test_half_a_sample_at_the_end_is_left_out(tiny_model, tmp_path):
     assert code == 0
     assert "ended inside a sample" in err
     assert soundfile.info(tmp_path / "stream_slot1.wav").frames == RATE
+
+
+def test_the_second_interruption_interrupts():
+    before, ended = signal.getsignal(signal.SIGINT), []
+
+    class Reader:
+        def end(self):
+            ended.append(signal.getsignal(signal.SIGINT))
+
+    with _ends_at_interrupt(Reader()):
+        signal.getsignal(signal.SIGINT)()
+    assert ended == [before]
+
+
+def test_the_options_of_a_stream_reach_the_separator(tmp_path, monkeypatch):
+    from slotaudio.separation.separator import Separator
+
+    given = {}
+
+    def stop(name, **options):
+        given.update(options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Separator, "from_pretrained", stop)
+    (tmp_path / "pipe").write_bytes(bytes(100))
+    with open(tmp_path / "pipe", "rb") as pipe:
+        monkeypatch.setattr(sys, "stdin", pipe)
+        command = ["stream", "-o", str(tmp_path / "out"), "--window", "2.5", "--ahead", "1.5", "--keep-noise", "-q"]
+        with pytest.raises(SystemExit):
+            main(command)
+    assert (given["long_window"], given["ahead"], given["keep_noise"]) == (2.5, 1.5, True)

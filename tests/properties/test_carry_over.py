@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from slotaudio import Spec
+from slotaudio import Spec, build
 from slotaudio.bottlenecks.carry_over import CarryOver
 from slotaudio.errors import UserError, WrongOptions
 from slotaudio.registry import bottlenecks
@@ -152,3 +152,16 @@ def test_any_bottleneck_can_be_wrapped():
 def test_wrong_options_are_explained(options, error, message):
     with pytest.raises(error, match=message):
         carry_over(**options)
+
+
+def noise(*shape, seed=0):
+    return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_nothing_is_dropped_in_training():
+    made = build(
+        "bottleneck", Spec("carry_over", bottleneck=Spec("slot_attention", slot_dim=8), heads=2), in_dim=4, slots=2
+    ).train()
+    features = Features(noise(1, 3, 6, 4), noise(6, 2))
+    first, second = (made(features, made.initial_slots(1)).vectors for _ in range(2))
+    assert torch.equal(first, second)

@@ -79,3 +79,12 @@ def test_silence_keeps_its_order_and_is_finite(slots):
     silence = SlotWindow(torch.zeros(1, slots, 1, WINDOW))
     for _ in range(3):
         assert rule(None, silence).tolist() == [list(range(slots))]
+
+
+RATE = 16000
+
+
+def test_what_counts_as_silence_is_relative_to_the_loudest_so_far():
+    rule = ByContinuity(Hungarian(), sample_rate=RATE)
+    floors = rule._floors(torch.tensor([[1.0], [1e-6]]), 1e-3)
+    assert floors[1] == pytest.approx(0.999e-3, rel=1e-3)

@@ -136,3 +136,13 @@ def test_gradients_are_those_of_small_steps_also_by_the_references(seed, cost):
     mixture = references.detach().sum(1)
     for check in (torch.autograd.gradcheck, torch.autograd.gradgradcheck):
         assert check(lambda *pair: cost(*pair, mixture), (estimates, references), fast_mode=True)
+
+
+def noise(*shape, seed=0):
+    return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_a_perfect_estimate_is_finite_whatever_the_cap():
+    waves = noise(200, 1, 1, 333)
+    found = si_sdr(waves, waves, waves[:, 0], cap=90.0)
+    assert found.isfinite().all()

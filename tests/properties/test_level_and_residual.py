@@ -2,12 +2,15 @@
 
 from itertools import pairwise
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from slotaudio.separation.level import Level
+from slotaudio.separation.observation import Observation
 from slotaudio.separation.residual import ResidualSharer
+from slotaudio.types import Slots
 
 seeds = st.integers(0, 999)
 
@@ -84,3 +87,50 @@ def test_gains_hold_through_pauses_and_silence_is_left_alone():
     assert gains[20] < 1.1 * gains[0]  # 5 s of silence hardly change it
     assert gains[-1] == gains[0]
     assert torch.equal(Level(100, 25).gains(pause), torch.ones(1, 20))
+
+
+def test_the_level_is_forgotten_by_half_in_thirty_seconds():
+    level = Level(100, 100)  # windows of a second side by side
+    windows = torch.cat([torch.full((1, 1, 1, 100), 0.1), torch.full((1, 30, 1, 100), 0.001)], dim=1)
+    gains = level.gains(windows)[0]
+    assert gains[30] / gains[0] == pytest.approx(2**0.5, rel=1e-4)
+
+
+def window(level, presence=None):
+    batch, slots = level.shape
+    logits = None if presence is None else presence[:, None]
+    order = torch.arange(slots).expand(batch, slots)
+    return Observation(
+        0.0, Slots(torch.zeros(batch, 1, slots, 3), None, logits), torch.zeros(1, 2), order, level[:, None]
+    )
+
+
+def test_the_loudest_half_second_may_begin_at_any_quarter():
+    window = torch.full((1, 1, 1, 100), 1e-4)
+    window[..., 25:75] = 0.1
+    assert Level(100, 50, -20.0).gains(window) == pytest.approx(1.0, rel=1e-3)
+
+
+def noise(*shape, seed=0):
+    return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_shares_move_on_from_frame_to_frame_without_a_jump():
+    mixture, waves = torch.ones(1, 1, 96), torch.zeros(1, 2, 1, 96)
+    waves[0, 0, 0, :48], waves[0, 1, 0, 48:] = noise(48), noise(48, seed=1)
+    sharer = ResidualSharer(16)
+    given = torch.cat([sharer.push(mixture, waves), sharer.finish()], dim=-1) - waves
+    residual = mixture - waves.sum(1)
+    share = (given[0, 0, 0] / residual[0, 0])[:80]
+    assert share.diff().abs().max() < 0.1
+
+
+def test_who_owns_what_is_above_is_told_by_the_top_of_the_band():
+    time = torch.arange(4800) / 48000
+    vowel, hiss = torch.sin(2 * torch.pi * 1000 * time), 0.05 * torch.sin(2 * torch.pi * 7000 * time)
+    waves = torch.stack([vowel, hiss])[None, :, None]
+    above = 0.2 * torch.sin(2 * torch.pi * 12000 * time)
+    sharer = ResidualSharer(480)
+    shared = torch.cat([sharer.push(waves.sum(1) + above, waves), sharer.finish()], dim=-1)
+    gained = (shared - waves).square().sum(-1).flatten()
+    assert gained[1] > 3 * gained[0]  # the vowel is 20 times as loud

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slotaudio.errors import UserError
-from slotaudio.matchers.exhaustive import Exhaustive
+from slotaudio.matchers.exhaustive import Exhaustive, _totals, assignments
 from slotaudio.matchers.fixed import Fixed
 from slotaudio.matchers.hungarian import Hungarian
 
@@ -116,3 +116,15 @@ def test_too_many_assignments_are_explained():
 @pytest.mark.parametrize(("batch", "sources"), [(0, 2), (2, 0)])
 def test_empty_batches_and_no_sources_are_legal(matcher, batch, sources):
     assert matcher(torch.zeros(batch, 3, sources)).shape == (batch, sources)
+
+
+def noise(*shape, seed=0):
+    return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_totals_on_an_accelerator_are_the_sums():
+    cost, table = noise(5, 4, 3), assignments(4, 3, torch.device("cpu"))
+    expected = [
+        [sum(float(row[slot, s]) for s, slot in enumerate(way)) for way in permutations(range(4), 3)] for row in cost
+    ]
+    torch.testing.assert_close(_totals(cost, table), torch.tensor(expected))

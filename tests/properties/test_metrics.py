@@ -9,6 +9,8 @@ from torchmetrics.functional import audio
 from slotaudio import metrics
 from slotaudio.errors import UserError
 from slotaudio.matchers.exhaustive import Exhaustive
+from slotaudio.matchers.fixed import Fixed
+from slotaudio.metrics import best_assignment
 
 SEEDS = st.integers(0, 2**31)
 
@@ -120,3 +122,13 @@ def test_waves_that_are_not_finite_are_refused():
     estimates[0, 1, 0, 3] = torch.nan
     with pytest.raises(UserError, match="not finite"):
         metrics.score(estimates, references, references.sum(1))
+
+
+def noise(*shape, seed=0):
+    return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_the_matcher_that_is_given_decides():
+    sources = noise(1, 2, 1, 400)
+    assert best_assignment(sources.flip(1), sources, sources.sum(1)).tolist() == [[1, 0]]
+    assert best_assignment(sources.flip(1), sources, sources.sum(1), Fixed()).tolist() == [[0, 1]]

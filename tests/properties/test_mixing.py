@@ -45,3 +45,8 @@ def test_gains_reach_the_level_or_stop_at_the_peak(seed, wanted):
 def test_silence_stays_silence():
     silent = np.zeros(RATE, dtype=np.float32)
     assert gains([silent, silent], [SILENCE_DB, SILENCE_DB], [-25.0, -30.0]) == (1.0, 1.0)
+
+
+def test_what_is_forty_five_decibels_down_is_a_pause():
+    wave = np.concatenate([np.full(8000, 0.1), np.full(8000, 0.1 * 10 ** (-45 / 20))])
+    assert active_level(wave, RATE) == pytest.approx(-20, abs=0.1)

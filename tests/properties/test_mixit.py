@@ -120,3 +120,8 @@ def test_slots_that_cannot_be_searched_are_refused(slots):
         MixIT(slots=slots)
     with pytest.raises(UserError, match="0 stands for the whole clip"):
         MixIT(slots=4, stretch=-1.0)
+
+
+def test_a_silent_side_is_measured_against_the_other_one():
+    found = MixIT(4)._ratio(torch.tensor([[0.0, 0.1]]), torch.tensor([[1.0, 0.0]]))
+    torch.testing.assert_close(found[0], 10 * torch.tensor([1e-3, 0.101]).log10())

@@ -6,7 +6,7 @@ import torch
 from slotaudio import Spec, UserError, compose
 from slotaudio.objectives.remix import Remix, swapped
 from slotaudio.pretrained import save_pretrained
-from slotaudio.types import Batch
+from slotaudio.types import Batch, Estimates
 
 
 def small(slots=3, width=4, rate=1000):
@@ -86,3 +86,22 @@ def test_the_teacher_has_the_running_statistics_of_the_student():
     model.train()
     objective(model, batch())
     assert objective.teacher.bottleneck.heard == 3
+
+
+def test_the_teacher_stays_as_it_separates_best():
+    assert not Remix(small()).train().teacher.training
+
+
+class Shares(torch.nn.Module):
+    """Gives each slot a share of the mixture."""
+
+    def forward(self, vectors, features, spectrum):
+        shares = torch.tensor([0.1, 0.6, 0.3])[:, None, None, None].to(spectrum.values)
+        return Estimates(masks=shares.expand(len(vectors), 3, *spectrum.values.shape[1:]))
+
+
+def test_the_loudest_outputs_of_the_teacher_are_kept():
+    model, mixture = small(), batch().mixture
+    model.decoder = Shares()
+    kept = Remix(model, sources=2, ema=1.0)._separate(mixture)
+    torch.testing.assert_close(kept, torch.stack([0.6 * mixture, 0.3 * mixture], dim=1), rtol=0, atol=1e-3)

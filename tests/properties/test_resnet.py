@@ -102,3 +102,13 @@ def test_silence_gives_finite_tokens_and_gradients(seed):
 def test_wrong_options_are_explained(options, complaint):
     with pytest.raises(UserError, match=complaint):
         ResNet(1, **options)
+
+
+def test_convolutions_begin_as_the_paper_says():
+    torch.manual_seed(0)
+    kernel = ResNet(1, depth=18, width=32).stages[3][0].main[0].weight.detach()  # 128 to 256
+    assert float(kernel.std()) == pytest.approx((2 / (9 * kernel.shape[0])) ** 0.5, rel=0.03)
+
+
+def test_thirty_four_layers_are_those_of_the_paper():
+    assert [len(stage) for stage in ResNet(1, depth=34, width=4).stages] == [3, 4, 6, 3]

@@ -3,6 +3,7 @@
 import copy
 from functools import cache
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from slotaudio import Separator, SlotModel, Spec, compose
 from slotaudio.calibration import calibrate
 from slotaudio.errors import UserError
+from slotaudio.objectives.supervised import _level
 from slotaudio.pretrained import load_weights
 from slotaudio.resampling import resample
 from slotaudio.testing.stages import move_off_the_start
@@ -137,3 +139,9 @@ def test_calibrated_outputs_have_the_level_of_the_sources():
 def test_a_rest_needs_masks_that_add_up():
     with pytest.raises(UserError, match="rest = true needs consistency = true"):
         composed(rest=True, consistency=False)
+
+
+def test_thirty_decibels_are_enough_to_learn_from():
+    sources = noise(100, 0)[None, None]
+    found = _level(1e-6 * sources, torch.zeros(1, 1, dtype=torch.int64), sources)
+    assert float(found) == pytest.approx((20 * np.log10(0.03)) ** 2, rel=1e-4)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slotaudio import Separator, SlotModel, Spec, compose
+from slotaudio.separation import turns
 from slotaudio.separation.oracle import Truth, oracle
 
 RATE = 2000
@@ -165,3 +166,39 @@ def test_observers_see_every_window_in_the_order_of_the_outputs():
     # an oracle's slots name their sources: in the order of the outputs the names never change
     assert all(torch.equal(window.slots.vectors, seen[0].slots.vectors) for window in seen)
     assert any(not torch.equal(window.order, seen[0].order) for window in seen)
+
+
+def any_length(**options):
+    torch.manual_seed(0)
+    return compose(
+        Spec("stft", window=256, hop=128, framing="centred", features="complex"),
+        Spec("band_split", dim=8, hidden=8),
+        Spec("transformer", slot_dim=8, layers=1, heads=1, qkv_dim=8, mlp_dim=8),
+        Spec("mask", hidden=8),
+        window=None,
+        **options,
+    )
+
+
+def test_a_model_is_put_into_evaluation_mode():
+    model = any_length().train()
+    assert not Separator(model).model.training
+
+
+def test_a_tenth_of_a_second_is_heard_at_least():
+    heard = []
+    model = any_length()
+    model.frontend.register_forward_hook(lambda _, inputs, output: heard.append(inputs[0].shape[-1]))
+    Separator(model, "given", long_window=1.0, ahead=0.0, overlap=0.0)(noise(40, 0, 1))
+    assert min(heard) >= 1600
+
+
+def test_what_a_separator_joins_with():
+    for made, overlap in ((any_length(), 0.5), (model(), 0.75)):
+        separator = Separator(made, "overlap", overlap, ahead=8.0)
+        stream = separator.open(separator.sample_rate)
+        rule = stream._joiner.rule
+        assert rule.overlap_lapse == (0.05 if made.window is None else 1e-7)
+        assert rule.identity.fresh == pytest.approx(1 - overlap, abs=1e-3)
+        if made.window is None:
+            assert stream._follower.foreseen == turns.DECIDED + round(2.0 / turns.SEGMENT)

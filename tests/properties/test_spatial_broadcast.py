@@ -143,3 +143,21 @@ def test_several_sets_of_slots_per_window_are_refused():
 def test_wrong_options_are_explained(options, complaint):
     with pytest.raises(UserError, match=complaint):
         build("decoder", Spec("spatial_broadcast", slot_dim=5, **options))
+
+
+def test_sigma_scales_the_random_directions():
+    one, four = (SpatialBroadcast(8, hidden=4, layers=1, code="gaussian", sigma=sigma) for sigma in (1.0, 4.0))
+    torch.testing.assert_close(four.projection, 4 * one.projection)
+
+
+def noise(*shape, seed=0):
+    return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_no_more_places_at_once_than_told(monkeypatch):
+    made, sizes = SpatialBroadcast(8, hidden=4, layers=1, waves=(2, 2), places_at_once=7), []
+    network = made._network
+    monkeypatch.setattr(made, "_network", lambda rows, places: sizes.append(len(places)) or network(rows, places))
+    made.evaluate(noise(1, 1, 4), noise(50, 8))
+    assert max(sizes) == 7
+    assert sum(sizes) >= 50

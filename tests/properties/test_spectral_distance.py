@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from slotaudio import Spec, build, compose
 from slotaudio.objectives.spectral import multi_resolution
+from slotaudio.objectives.supervised import _spectral
 from slotaudio.types import Batch
 
 seeds = st.integers(0, 2**31 - 1)
@@ -67,3 +68,10 @@ def test_order_of_sources_does_not_matter():
     objective = build("objective", Spec("supervised", cost="snr", spectral_weight=1.0))
     one, other = (objective(model, Batch(sources.sum(1), s))["spectral"] for s in (sources, sources.flip(1)))
     torch.testing.assert_close(one, other)
+
+
+def test_only_what_is_heard_has_a_spectrum():
+    sources = torch.cat([noise(0, 1, 1, 1, 4000), torch.zeros(1, 1, 1, 4000)], dim=1)
+    estimates = noise(1, 1, 2, 1, 4000)
+    found = _spectral(estimates, torch.tensor([[0, 1]]), sources, sources.sum(1))
+    torch.testing.assert_close(found, multi_resolution(estimates, sources)[0, 0])

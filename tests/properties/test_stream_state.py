@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from slotaudio import Separator, Spec, compose
 from slotaudio.errors import UserError
 from slotaudio.model import SlotModel
+from slotaudio.separation import state
 from slotaudio.separation.joining import AsGiven
 from slotaudio.separation.state import fingerprint
 
@@ -167,3 +168,61 @@ def test_fingerprints_tell_models_apart():
     with torch.no_grad():
         next(changed.parameters()).view(-1)[0] += 1e-3
     assert fingerprint(changed) != fingerprint(model())
+
+
+def apart(made: SlotModel) -> SlotModel:
+    """Make the slots of an untrained model differ: they share everything equally."""
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for weight in made.parameters():
+            weight.add_(0.3 * torch.randn(weight.shape))
+    return made
+
+
+def test_slots_are_carried_over_however_many_windows_go_at_once():
+    made = apart(model())
+    one, many = (Separator(made, joining="given", windows_at_once=n)(wave()[0, 0]).sources for n in (1, 16))
+    torch.testing.assert_close(one, many, rtol=0, atol=1e-5)
+    made.bottleneck.predictor = torch.nn.Identity()
+    fresh = Separator(made, joining="given")(wave()[0, 0]).sources
+    assert (fresh - many).abs().max() > 1e-4  # or this would be no test
+
+
+@pytest.mark.parametrize("bottleneck", ["carry_over", "slot_attention"])
+@pytest.mark.parametrize("joining", ["given", "overlap"])
+def test_state_is_saved_after_windows_were_heard(tmp_path, bottleneck, joining):
+    separator = Separator(apart(model(bottleneck)), joining, ahead=0.0, windows_at_once=1)
+    whole, first, second = (separator.open(16000) for _ in range(3))
+    blocks = wave().split(17000, dim=-1)
+    expected = [*map(whole.push, blocks), whole.finish()]
+    pieces = [first.push(blocks[0])]
+    assert first._windows > 5  # or there is nothing to remember
+    first.save(tmp_path / "state")
+    second.restore(tmp_path / "state")
+    pieces += [second.push(blocks[1]), second.finish()]
+    # products of matrices round by where their rows lie in memory
+    torch.testing.assert_close(torch.cat(pieces, -1), torch.cat(expected, -1), rtol=0, atol=1e-6)
+
+
+def test_the_seed_decides_slots_that_start_from_noise():
+    made = apart(model("slot_attention"))
+    found = [Separator(made, seed=seed)(wave()[0, 0]).sources for seed in (0, 0, 1)]
+    assert torch.equal(found[0], found[1])
+    assert not torch.equal(found[0], found[2])
+
+
+def test_a_state_is_replaced_at_once(tmp_path, monkeypatch):
+    stream = Separator(model()).open(16000)
+    stream.push(wave(0.01))
+    stream.save(tmp_path / "state")
+    before, save = (tmp_path / "state").read_bytes(), state.save_file
+
+    def full(tensors, path, **options):
+        save(tensors, path, **options)
+        raise OSError(28, "No space left on device")
+
+    stream.push(wave(0.02))
+    monkeypatch.setattr(state, "save_file", full)
+    with pytest.raises(UserError, match="cannot be saved"):
+        stream.save(tmp_path / "state")
+    assert (tmp_path / "state").read_bytes() == before

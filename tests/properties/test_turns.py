@@ -12,6 +12,7 @@ from slotaudio.matchers.exhaustive import Exhaustive
 from slotaudio.matchers.fixed import Fixed
 from slotaudio.matchers.hungarian import Hungarian
 from slotaudio.separation import turns
+from slotaudio.separation.identity import VoiceMemory
 from slotaudio.separation.turns import TurnFollower
 
 RATE = 16000
@@ -194,3 +195,66 @@ def test_voices_are_followed_at_any_sample_rate(sample_rate):
     pieces = [follower.push(piece) for piece in waves.split(2 * sample_rate, dim=-1)]
     found = torch.cat([*pieces, follower.finish()], dim=-1)
     torch.testing.assert_close(found.sum(dim=1), waves.sum(dim=1))
+
+
+def follower(**options):
+    made = TurnFollower(Exhaustive(), RATE, **options)
+    made._order = torch.tensor([[0, 1]])
+    return made
+
+
+def test_a_turn_is_taken_in_the_middle_of_its_quietest_frame():
+    made = follower()
+    waves = torch.stack([torch.zeros(8000), torch.ones(8000)])[None, :, None]
+    turned = made._turned(waves, torch.tensor([[10]]), torch.tensor([[[1, 0]]]))[0, 0, 0]
+    assert int((turned > 0.5).nonzero()[0]) == pytest.approx(11 * made.hop, abs=2)  # frame 10 is 10 to 12 hops
+
+
+def test_places_are_changed_over_twenty_milliseconds():
+    made = follower()
+    waves = torch.stack([torch.zeros(8000), torch.ones(8000)])[None, :, None]
+    turned = made._turned(waves, torch.tensor([[10]]), torch.tensor([[[1, 0]]]))[0, 0, 0]
+    assert turned.diff().abs().max() < 2 / (0.02 * RATE)
+
+
+def test_voices_are_learnt_in_the_order_they_were_brought_into():
+    one, other = (voice(number).repeat(5)[: 40 * RATE] for number in (0, 1))
+    gate = (torch.arange(40 * RATE) // (3 * RATE)) % 2 == 0
+    sources = torch.stack([one * gate, other * ~gate])
+    outputs = torch.cat([sources[:, : 12 * RATE], sources.flip(0)[:, 12 * RATE :]], dim=1)
+    made = TurnFollower(Exhaustive(), RATE)
+    made.push(outputs[None, :, None])
+    heard = made._memory
+    said = VoiceMemory(RATE, fresh=1.0).frames(sources[None, :, None, 30 * RATE : 36 * RATE]).sum(2)
+    evidence = heard.evidence(said)[0]
+    assert evidence.argmax(dim=1).tolist() == [0, 1]
+    assert heard.seconds().min() > 5
+
+
+def noise(*shape, seed=0):
+    return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_one_known_voice_does_not_suffice(monkeypatch):
+    monkeypatch.setattr(turns, "KNOWN", 3.0)
+    made = TurnFollower(Exhaustive(), RATE)
+    made._memory.seconds = lambda: torch.tensor([[9.0, 0.5]])
+    seen = []
+    weigh = made._weights.weigh
+    monkeypatch.setattr(
+        made._weights, "weigh", lambda moves, heard, decided: seen.append(heard) or weigh(moves, heard, decided)
+    )
+    made.push(noise(1, 2, 1, 12 * RATE))
+    assert len(seen) > 2
+    assert not torch.cat(seen).any()
+
+
+def test_the_latency_is_what_a_sample_waits_at_most():
+    made = TurnFollower(Exhaustive(), RATE)
+    given = back = longest = 0
+    for _ in range(4000):
+        longest = max(longest, given - back)
+        back += made.push(torch.zeros(1, 2, 1, made.hop // 4)).shape[-1]
+        given += made.hop // 4
+    longest = max(longest, given - back) + made.hop // 4
+    assert longest / RATE == pytest.approx(made.latency, abs=made.hop / 2 / RATE)

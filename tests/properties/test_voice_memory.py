@@ -143,3 +143,24 @@ def test_silence_says_nothing_and_is_finite():
     new = VoiceMemory(RATE)
     new.remember(new.describe(SlotWindow(torch.zeros(1, 2, 1, WINDOW))))
     assert new.evidence(new.describe(SlotWindow(torch.randn(1, 2, 1, WINDOW)))).isfinite().all()
+
+
+RATE = 16000
+
+
+def noise(*shape, seed=0):
+    return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_no_more_than_the_span_is_remembered():
+    memory = VoiceMemory(RATE, span=2.0, fresh=1.0)
+    for seed in range(8):
+        memory.remember(memory.describe(SlotWindow(noise(1, 1, 1, RATE, seed=seed))))
+    assert memory.seconds()[0, 0] == pytest.approx(2.0, abs=1e-3)
+
+
+def test_of_two_at_once_only_the_louder_is_heard():
+    memory = VoiceMemory(RATE)
+    waves = torch.stack([noise(RATE), 0.9 * noise(RATE, seed=1)])[None, :, None]
+    both = memory.frames(waves)[0, :, :, 0].sum(dim=0)
+    assert both.max() <= 1

@@ -4,7 +4,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slotaudio.separation.observation import of_window, reordered
+from slotaudio.separation.stream import _within
 from slotaudio.separation.windows import count, fade_in, overlap_add, split
+from slotaudio.types import Slots
 
 
 @st.composite
@@ -43,3 +46,22 @@ def test_windows_cover_every_sample_and_none_is_superfluous(framing, length):
     steps = count(length, window, hop)
     assert (steps - 1) * hop + window >= length
     assert steps == 1 or (steps - 2) * hop + window < length
+
+
+def noise(*shape, seed=0):
+    return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_attention_and_presence_go_with_their_slots():
+    slots = Slots(noise(1, 4, 3, 2), noise(1, 4, 3, 5, seed=1), noise(1, 4, 3, seed=2))
+    part = of_window(slots, 1, 2)
+    torch.testing.assert_close(part.attention, slots.attention[:, 2:])
+    torch.testing.assert_close(part.presence, slots.presence[:, 2:])
+    moved = reordered(slots, torch.tensor([[2, 0, 1]]))
+    torch.testing.assert_close(moved.attention, slots.attention[:, :, [2, 0, 1]])
+    torch.testing.assert_close(moved.presence, slots.presence[:, :, [2, 0, 1]])
+
+
+def test_tokens_of_a_shorter_window_lie_at_its_beginning():
+    positions = torch.tensor([[0.5, -1.0], [0.5, 1.0]])
+    torch.testing.assert_close(_within(positions, 250, 1000), torch.tensor([[0.5, -1.0], [0.5, 0.5]]))

@@ -10,6 +10,7 @@ from collections import Counter
 import pytest
 
 from slotaudio.errors import UserError
+from slotaudio.separation import bulk
 from slotaudio.separation.bulk import Corpus, Recording, read_list, shard
 
 
@@ -218,3 +219,47 @@ def test_records_are_plain_to_read(tmp_path):
     separate(tmp_path, corpus_of(tmp_path, 1))
     record = tmp_path / "out/.separated/0.flac.json"
     assert json.loads(record.read_text()) == {"outputs": ["0_slot1.wav", "0_slot2.wav"]}
+
+
+def test_records_take_their_place_at_once(tmp_path, monkeypatch):
+    recordings = corpus_of(tmp_path, 1)
+    made = Corpus(tmp_path / "out", {})
+    real = bulk.Path.write_text
+
+    def half(path, text, **options):
+        real(path, text[: len(text) // 2], **options)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(bulk.Path, "write_text", half)
+    list(made.separate(recordings, lambda path, folder, force: []))
+    assert not (tmp_path / "out/.separated/speaker0/0.flac.json").exists()
+
+
+def test_after_a_failure_other_peoples_files_are_still_other_peoples(tmp_path):
+    recordings, forced = corpus_of(tmp_path, 1), []
+
+    def fail(path, folder, force):
+        forced.append(force)
+        raise ValueError
+
+    for _ in range(2):
+        list(Corpus(tmp_path / "out", {}).separate(recordings, fail))
+        next((tmp_path / "out/.separated").glob("*.failed")).unlink()
+    assert forced == [False, False]
+
+
+def test_what_was_done_while_the_lock_was_waited_for_is_not_done_again(tmp_path, monkeypatch):
+    recordings = corpus_of(tmp_path, 1)
+    one, other = (Corpus(tmp_path / "out", {}) for _ in range(2))
+    known, worked = Corpus._known, []
+
+    def late(self, recording):
+        found = known(self, recording)
+        if self is one and not worked:  # the other one does it between the first look and the lock
+            list(other.separate(recordings, lambda *_: worked.append("other") or []))
+        return found
+
+    monkeypatch.setattr(Corpus, "_known", late)
+    outcomes = list(one.separate(recordings, lambda *_: worked.append("one") or []))
+    assert worked == ["other"]
+    assert outcomes[0].before

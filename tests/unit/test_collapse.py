@@ -85,3 +85,12 @@ def test_alike_is_the_mean_over_windows_and_leaves_out_what_is_not_there():
     assert alike([Slots(vectors, looks)]) == pytest.approx({"slot_similarity": 0.5, "attention_overlap": 0.5})
     assert alike([Slots(vectors), Slots(vectors)]) == pytest.approx({"slot_similarity": 0.5})
     assert alike([Slots(vectors[:, :, :1])]) == alike([]) == {}
+
+
+def noise(*shape, seed=0):
+    return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_the_sign_does_not_matter():
+    sources = noise(1, 2, 1, 400) * torch.tensor([1.0, 0.5])[:, None, None]
+    assert collapse(torch.stack([sources[:, 0], -sources[:, 0]], dim=1), sources).collapsed == 1

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from slotaudio.compose import build
 from slotaudio.data.bundled import speech
+from slotaudio.data.conversation import Conversation, Piece, Voice
 from slotaudio.data.conversations import Conversations
 from slotaudio.data.folder import SkippedUtterance
 from slotaudio.data.mixing import active_level, level
@@ -234,3 +235,38 @@ def test_it_is_a_component_with_disjoint_splits():
 def test_wrong_options_are_explained(options, message):
     with pytest.raises(DataError, match=message):
         small(**options)
+
+
+def talk_of_two(noise=None, **options):
+    folder = Conversations(speech("dev"), seconds=4.0, size=1).folder
+    names = list(folder.speakers)[:2]
+    said = [Turn(0.0, 4.0, name) for name in names]
+    return Conversation(np.random.default_rng(0), folder, [Voice(name, **options) for name in names], said, 4.0, noise)
+
+
+def test_two_at_once_do_not_pass_the_peak():
+    made = talk_of_two(loudness=20.0)
+    assert made.mixture(made.sources()).abs().max() <= 0.9
+
+
+def test_every_piece_fades_in_and_out(monkeypatch):
+    made = talk_of_two(loudness=-20.0)
+    monkeypatch.setattr(made.folder, "read", lambda *_: np.ones(1000, np.float32))
+    wave = made._faded(Piece("a", 0, 1000))
+    assert wave[0] == wave[-1] == 0
+    assert np.abs(np.diff(wave)).max() < 0.02
+
+
+def test_noise_goes_back_and_forth_without_a_click():
+    made = talk_of_two(np.linspace(0, 1, 1000, dtype=np.float32), loudness=-20.0)
+    around = made.mixture(torch.zeros(2, 1, 5000))[0]
+    assert around.diff().abs().max() < 0.01
+
+
+def test_the_words_are_the_same_with_noise_and_rooms_and_without():
+    plain, noisy = (
+        Conversations(speech("dev"), seconds=4.0, size=1, **options).conversation(0)
+        for options in ({}, {"noise": "synthetic", "rooms": "synthetic", "reverberant": 1.0})
+    )
+    assert plain.turns == noisy.turns
+    assert plain.pieces == noisy.pieces

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from slotaudio import Separator, Spec, UserError, compose
 from slotaudio.data.bundled import speech
 from slotaudio.data.conversations import Conversations
-from slotaudio.diarisation import TurnRule, by_level, by_presence, diarise, turns, turns_by_level
+from slotaudio.data.folder import FolderMixtures
+from slotaudio.diarisation import TurnRule, _Levels, by_level, by_presence, diarise, turns, turns_by_level
 from slotaudio.evaluation.diarisation import diarisation_error
 from slotaudio.evaluation.rows import informed_rows
 from slotaudio.rttm import Turn
+from slotaudio.separation.oracle import oracle
 
 RULE = TurnRule()
 some_turns = st.lists(
@@ -145,3 +147,50 @@ def test_presence_decides_where_it_was_taught():
 def test_rules_that_cannot_be(wrong):
     with pytest.raises(UserError):
         TurnRule(**wrong)
+
+
+def test_the_last_frame_may_be_a_part():
+    levels = _Levels(1000)
+    levels.push(torch.ones(1, 1, 50))  # frames of 20
+    np.testing.assert_allclose(levels.finish(), np.ones((3, 1)))
+
+
+def noise(*shape, seed=0):
+    return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def presence_model():
+    torch.manual_seed(0)
+    return compose(
+        Spec("stft", framing="centred"),
+        Spec("resnet", depth=10, width=2),
+        Spec("slot_attention", slot_dim=8, presence=True),
+        Spec("spatial_broadcast", hidden=8, layers=1, patch=(8, 8), output="softplus"),
+    )
+
+
+def test_turns_begin_halfway_between_steps(monkeypatch):
+    from slotaudio import diarisation
+
+    def active(probability, rule):
+        found = np.zeros(probability.shape, bool)
+        found[4:] = True
+        return found
+
+    monkeypatch.setattr(diarisation, "by_presence", active)
+    found = diarise(Separator(presence_model()), noise(1, 40000))
+    assert {turn.start for turn in found} == {0.875}  # steps lie at 0.75 and 1.0
+
+
+def test_a_speaker_has_the_name_of_its_output():
+    voice = FolderMixtures(speech("dev"), seconds=4.0, sources=1, size=1, seed=2, fixed=True)[0][1][0]
+    separator = Separator(
+        oracle(torch.stack([0 * voice, voice])[None], Spec("stft", framing="centred")), sources="unknown"
+    )
+    separator.model.decoder.rewind(separator.framing)
+    assert {turn.speaker for turn in diarise(separator, voice)} == {"slot2"}
+
+
+def test_turns_are_rounded_to_the_millisecond():
+    found = turns(np.array([[1]], bool), np.array([0.1234, 1.2346]), ["a"], TurnRule())
+    assert found == [Turn(0.123, 1.111, "a")]

@@ -205,3 +205,22 @@ def test_data_by_folder_by_name_and_bundled():
     assert len(evaluation_data("synthetic", {}, **offered)) == 2
     with pytest.raises(DataError, match=r"'nowhere' does not exist: give a folder .* \(.*folder.*\)"):
         evaluation_data("nowhere", {}, **offered)
+
+
+def noise(*shape, seed=0):
+    return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_rows_by_reference_are_the_papers_and_orders_are_seeded():
+    (row,) = informed_rows(Spec("stft"), 0.5, ["ibm"], ["reference"], seed=7)
+    separator = row.separator(noise(1, 2, 1, 16000))
+    assert not separator.consistent
+    assert separator.model.bottleneck.shuffle.initial_seed() == 7
+
+
+def test_the_right_number_is_that_of_those_who_are_heard():
+    dataset = SyntheticMixtures(seconds=1.0, size=6, silence=0.7, kinds=["talker"])
+    results = list(evaluate(informed_rows(Spec("stft"), 0.5, ["wiener"]), items(dataset, None), 16000, ("si_sdr",)))
+    alone = [result.values["right_number"] for result in results if result.labels["active"] == 1]
+    assert alone
+    assert set(alone) == {1.0}

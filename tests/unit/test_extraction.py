@@ -7,6 +7,7 @@ import torch
 
 from slotaudio import Separator, UserError
 from slotaudio.data.bundled import speech
+from slotaudio.errors import AudioFileError
 from slotaudio.separation.extraction import Voices, extract_file, same_voice, voice_of
 from slotaudio.separation.intake import SeparationWarning
 from slotaudio.separation.oracle import oracle
@@ -110,3 +111,29 @@ def test_examples_that_are_none(two, example, message):
     separator, mixture, _ = two
     with pytest.raises(UserError, match=message):
         separator.extract(mixture, example)
+
+
+def test_an_example_is_not_overwritten(two, tmp_path):
+    separator, mixture, sources = two
+    soundfile.write(tmp_path / "mixture.wav", mixture[0].numpy(), RATE)
+    soundfile.write(tmp_path / "voice.wav", sources[1, 0].numpy(), RATE)
+    before = (tmp_path / "voice.wav").read_bytes()
+    with pytest.raises(AudioFileError, match="would be overwritten"):
+        extract_file(separator, tmp_path / "mixture.wav", tmp_path / "voice.wav", tmp_path / "voice.wav", force=True)
+    assert (tmp_path / "voice.wav").read_bytes() == before
+
+
+def test_all_channels_of_an_example_are_heard(two):
+    _, _, sources = two
+    mono = voice_of(sources[1], RATE, RATE)
+    stereo = voice_of(torch.cat([torch.zeros_like(sources[1]), 2 * sources[1]]), RATE, RATE)
+    torch.testing.assert_close(stereo, mono, rtol=1e-3, atol=1e-1)
+
+
+def test_the_longest_example_does_not_make_sure():
+    said = torch.zeros(1, 39)
+    said[0, 0], said[0, 1:20] = 1.0, torch.tensor([9.9, *[0.9, 2.5, -1.1, -1.3, -1.3, -1.1, -0.4], *[-0.5] * 11])
+    other = said.clone()
+    other[0, 1] += 2.0  # another session
+    few, many = (same_voice(count * said, count * other) for count in (3000, 300000))
+    assert abs(float(few - many)) < 0.02

@@ -12,8 +12,10 @@ from lightning.pytorch.loggers import CSVLogger
 
 from slotaudio.data.bundled import speech
 from slotaudio.data.folder import SkippedUtterance
-from slotaudio.errors import DataError, SlotaudioError
+from slotaudio.errors import AudioFileError, DataError, SlotaudioError
 from slotaudio.recipe import load_recipe
+from slotaudio.separation.intake import SeparationWarning
+from slotaudio.separation.outputs import Outputs
 from slotaudio.training import checkpoints
 from slotaudio.training.run import train
 
@@ -130,3 +132,31 @@ def test_damaged_utterances_are_skipped_and_counted_or_stop_the_run(tiny, capsys
     with pytest.warns(SkippedUtterance):
         train(load_recipe(tiny / "tiny.toml", [*changes, "data.train.on_error=skip"]), tiny / "run", resume=True)
     assert "mixtures were drawn again, since an utterance could not be read" in capsys.readouterr().err
+
+
+RATE = 16000
+
+
+def noise(*shape, seed=0):
+    return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_no_file_gets_its_name_before_all_are_whole(tmp_path, monkeypatch):
+    targets = [tmp_path / f"{n}.wav" for n in (1, 2)]
+    options = {"force": False, "widen": True, "name": "a", "choose": lambda: [0, 1]}
+
+    def full():
+        raise AudioFileError("the disk is full")
+
+    def separate():
+        with Outputs(targets, RATE, 1, "PCM_16", **options) as outputs:
+            outputs.write(0.01 * noise(2, 1, 100))
+            monkeypatch.setattr(outputs._writers[1], "close", full)
+            outputs.commit()
+
+    with (
+        pytest.warns(SeparationWarning, match="was not separated to its end"),
+        pytest.raises(AudioFileError, match="the disk is full"),
+    ):
+        separate()
+    assert not any(target.exists() for target in targets)

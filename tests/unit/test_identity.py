@@ -160,3 +160,47 @@ def test_errors():
         meter.update(voices(1, 3), voices(1))
     with pytest.raises(UserError, match="NaN"):
         meter.update(voices(1) * math.nan, voices(1))
+
+
+def noise(*shape, seed=0):
+    return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def truth(windows, sources=2, silent=()):
+    wave = noise(sources, windows * 500)
+    for source, first, last in silent:
+        wave[source, first * 500 : last * 500] = 0
+    return wave
+
+
+@pytest.mark.parametrize(("windows", "returns"), [(9, 0), (10, 1)])
+def test_five_seconds_of_silence_make_a_return(windows, returns):
+    wave = truth(30, silent=[(1, 10, 10 + windows)])
+    assert identity(wave, wave, 1000).returns == returns
+
+
+def test_who_is_not_heard_cannot_be_joined_wrongly():
+    wave = truth(60, silent=[(1, 50, 60)])
+    slots = torch.zeros(3, 30000)
+    slots[1, :20000], slots[0, 20000:], slots[2] = wave[0, :20000], wave[0, 20000:], wave[1]
+    assert identity(slots, wave, 1000).right_joins == pytest.approx(58 / 59)
+
+
+@pytest.mark.parametrize(("leak", "right"), [(0.18, 0.5), (0.05, 1.0)])
+def test_clearly_heard_is_within_twenty_decibels(leak, right):
+    wave = truth(20, silent=[(1, 10, 20)])
+    assert identity(torch.stack([wave[0], wave[1] + leak * wave[0]]), wave, 1000).right_counts == right
+
+
+def test_where_slots_are_equally_good_the_assigned_ones_are_right():
+    wave = truth(20)
+    slots = wave.flip(0).clone()
+    slots[:, 2500:5000] = 0
+    assert identity(slots, wave, 1000).right_windows == 1.0
+
+
+def test_what_is_twenty_five_decibels_down_is_heard():
+    wave = truth(20)
+    wave[:, 5000:] *= 10 ** (-25 / 20)
+    slots = torch.cat([wave[:, :5000], wave.flip(0)[:, 5000:]], dim=1)
+    assert identity(slots, wave, 1000).right_windows == pytest.approx(0.5)

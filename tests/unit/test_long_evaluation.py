@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -9,8 +10,10 @@ from slotaudio import Spec, compose
 from slotaudio.data.bundled import speech
 from slotaudio.data.conversations import Conversations
 from slotaudio.errors import UserError
+from slotaudio.evaluation.hearing import following
 from slotaudio.evaluation.long import VALUES, evaluate_long, follow
 from slotaudio.evaluation.rows import informed_rows, model_rows
+from slotaudio.representation import Embedding
 
 STFT = Spec("stft", framing="centred")
 
@@ -67,3 +70,10 @@ def test_without_presence_nothing_is_counted_by_it():
 def test_reference_joining_would_hide_what_is_measured():
     with pytest.raises(UserError, match="no speaker could be lost"):
         list(evaluate_long(informed_rows(STFT, 0.5, ["ibm"], ["reference"]), talks()))
+
+
+def test_a_slot_follows_by_being_louder_than_the_others():
+    level = np.array([[-20.0, -40.0], [-20.0, -40.0], [-60.0, -120.0]], np.float32)
+    vectors = np.arange(6, dtype=np.float32).reshape(3, 2, 1)
+    embedding = Embedding(np.arange(3.0), vectors, 1.0, level=level)
+    np.testing.assert_array_equal(following(embedding, np.array([10.0, 10.0, -10.0]))[:, 0], [0, 2, 4])

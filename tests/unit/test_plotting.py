@@ -1,11 +1,14 @@
 """Pictures say the right thing in the right place, without any global state."""
 
+from pathlib import Path
+
 import matplotlib
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 
 from slotaudio.errors import UserError
 from slotaudio.plotting import (
@@ -183,3 +186,60 @@ def test_identity_says_what_its_axes_are():
     assert [text.get_text() for text in left.get_legend().get_texts()] == ["ann", "bob", "0:00 min", "0:08 min"]
     assert (right.get_xlabel(), right.get_ylabel()) == ("slot of the model", "output")
     assert pixels(figure).ndim == 3
+
+
+def test_the_plane_is_laid_through_the_middle():
+    vectors = 0.1 * torch.randn(9, 2, 3, generator=torch.Generator().manual_seed(0))
+    points, shares = project(vectors)
+    far, same = project(vectors + 100.0)
+    torch.testing.assert_close(far, points, rtol=0, atol=1e-3)
+    torch.testing.assert_close(same, shares, rtol=0, atol=1e-3)
+
+
+def test_a_picture_that_cannot_be_drawn_leaves_the_one_before(tmp_path, monkeypatch):
+    (tmp_path / "a.png").write_text("before")
+
+    def full(figure, path, **options):
+        Path(path).write_text("half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Figure, "savefig", full)
+    with pytest.raises(Exception, match="cannot write"):
+        save(Figure(), tmp_path / "a.png", force=True)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.png", "before")]
+
+
+def test_frames_lie_around_their_numbers():
+    from slotaudio.plotting import assignment_figure
+
+    axes = assignment_figure(torch.rand(3, 2), torch.tensor([2, 0])).axes[0]
+    corners = {tuple(round(part + 0.45) for part in frame.get_xy()) for frame in axes.patches}
+    assert corners == {(0, 2), (1, 0)}  # source, slot: not a symmetrical choice
+
+
+def test_low_frequencies_are_below():
+    axes = Figure().add_subplot()
+    spectrogram(axes, torch.sin(torch.arange(16000) * 0.5)[None], 16000)
+    assert axes.images[0].origin == "lower"
+
+
+def test_columns_have_the_colours_that_are_asked_for():
+    waves = torch.randn(2, 1, 4000)
+    figure = separation_figure(waves.sum(0), waves, 16000, colours=[3, 1])
+    titles = {axes.title.get_text() or axes.get_title(loc="left"): axes._left_title.get_color() for axes in figure.axes}
+    assert titles["slot 1: estimate"] == SLOT_COLOURS[3]
+
+
+def test_bars_are_as_long_as_turns():
+    power = PowerMap(8000)
+    power.push(torch.randn(1, 32000))
+    figure = timeline_figure(power, [power], turns=[Turn(1.0, 2.0, "ann")])
+    box = figure.axes[-1].collections[0].get_paths()[0].get_extents()
+    assert (box.x0, box.x1) == pytest.approx((1.0, 3.0))
+
+
+def test_numbers_stand_in_their_cells():
+    from slotaudio.plotting import assignment_figure
+
+    axes = assignment_figure(torch.tensor([[1.0, 2.0], [3.0, 4.0]])).axes[0]
+    assert {text.get_position(): text.get_text() for text in axes.texts}[(1, 0)] == "2.0"

@@ -4,6 +4,7 @@ import math
 
 import torch
 
+from slotaudio.bottlenecks.grid_code import GridCode
 from slotaudio.positions import gaussian_code, grid, octave_code
 
 
@@ -33,3 +34,12 @@ def test_gaussian_code_measures_along_its_directions():
     projection = torch.tensor([[0.5, 2.0], [0.25, 0.0]])
     angles = math.pi * torch.tensor([[0.5, 2.0], [0.25, 0.0]])
     torch.testing.assert_close(gaussian_code(positions, projection), torch.cat([angles.sin(), angles.cos()], dim=1))
+
+
+def noise(*shape, seed=0):
+    return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_a_lone_axis_is_time():
+    code, time = GridCode(8), noise(5, 1)
+    torch.testing.assert_close(code(time), code(torch.cat([torch.zeros(5, 1), time], dim=1)))

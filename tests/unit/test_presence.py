@@ -113,3 +113,21 @@ def test_the_bundled_model_counts_bundled_voices(voices):
     separator = Separator.from_pretrained(sources="unknown")
     found = [len(separator(mixtures[n][0]).slots) for n in range(6)]
     assert found.count(voices) >= 4
+
+
+def test_a_quarter_of_the_energy_is_the_least_that_a_source_has():
+    for share, present in ((0.24, False), (0.26, True)):
+        level = 10 * torch.tensor([[1 - share, share]]).log10() - 20
+        assert (met([seen(level)] * 9).chosen(1, 2) == [[0, 1]]) == present
+
+
+def test_of_long_recordings_a_hundredth_has_to_be_sure():
+    talking, silent, level = torch.tensor([[5.0, -5.0]]), torch.tensor([[-5.0, 5.0]]), torch.full((1, 2), -20.0)
+    hour = [seen(level, talking)] * 4000
+    assert met(hour + [seen(level, silent)] * 10).chosen(1, 2) == [[0]]  # 10 of 4010: a slip
+    assert met(hour + [seen(level, silent)] * 40).chosen(1, 2) == [[0, 1]]
+
+
+def test_what_is_audible_is_so_within_its_own_recording():
+    level = torch.tensor([[-20.0, -60.0], [-60.0, -61.0]])
+    assert met([seen(level)] * 9).chosen(1, 2) == [[0], [0, 1]]

@@ -7,6 +7,7 @@ import torch
 
 from slotaudio.data.speech import SpeechFolder
 from slotaudio.errors import UserError
+from slotaudio.evaluation import probe as probing
 from slotaudio.evaluation.hearing import decibels, following, loudest
 from slotaudio.evaluation.logistic import fit
 from slotaudio.evaluation.probe import probe
@@ -124,3 +125,40 @@ def test_regression_reaches_the_optimum():
     kept = model.weights * np.array([[1], [1], [1], [0]])
     np.testing.assert_allclose(inputs.T @ (share[:, None] * error) + 0.01 * kept, 0, atol=1e-3)
     np.testing.assert_allclose(np.exp(model.scores(features)).sum(axis=1), 1)
+
+
+def noise(*shape, seed=0):
+    return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def every_tenth(blocks, rate):
+    count = sum(block.shape[1] for block in blocks) // 100
+    yield Embedding((np.arange(count) + 0.5) / 10, np.zeros((count, 1, 2), np.float32), window=0.1)
+
+
+def test_only_steps_in_which_both_are_heard_count(tmp_path):
+    for name, silent in (("a", 0), ("b", 1000)):
+        voice = noise(2000).numpy()
+        voice[:silent] = 0
+        (tmp_path / name).mkdir()
+        soundfile.write(tmp_path / name / "0.wav", voice, 1000)
+    (heard,) = probing._hear(every_tenth, SpeechFolder(tmp_path, 1000), "a/0.wav", "b/0.wav", 0, 0)
+    assert heard.times.min() > 0.9
+
+
+def test_the_interval_is_of_95_percent():
+    low, high = probing._interval(np.repeat([1.0, 0.0], 50), np.ones(100, int))
+    assert (low, high) == pytest.approx((0.404, 0.596), abs=0.002)  # Wilson's of 50 in 100
+
+
+def test_every_penalty_is_tried(monkeypatch):
+    tried, fit = set(), probing.fit
+    monkeypatch.setattr(
+        probing, "fit", lambda x, y, n, penalty, *rest: tried.add(penalty) or fit(x, y, n, penalty, *rest)
+    )
+    rng = np.random.default_rng(0)
+    heard = [
+        probing._Heard(n % 2, n % 3, rng.normal(size=(5, 2)).astype(np.float32), np.arange(5.0)) for n in range(12)
+    ]
+    probing._probe("x", "frame", heard, 3, 1000, 0)
+    assert tried == set(probing._PENALTIES)

@@ -49,3 +49,8 @@ def test_errors_say_what_and_where(tmp_path):
         write_rttm(tmp_path / "no" / "folder.rttm", [])
     with pytest.raises(UserError, match="negative"):
         write_rttm(path, [Turn(-1.0, 1.0, "a")])
+
+
+def test_turns_are_written_in_order_of_time(tmp_path):
+    write_rttm(tmp_path / "a.rttm", [Turn(5.0, 1.0, "b"), Turn(0.0, 1.0, "a")])
+    assert [line.split()[3] for line in (tmp_path / "a.rttm").read_text().splitlines()] == ["0.000", "5.000"]

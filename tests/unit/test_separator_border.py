@@ -304,6 +304,9 @@ def test_full_scale_recordings_are_not_clipped_in_silence(tmp_path):
     assert audio.read(written[0])[0].abs().max() > 1.5
     with pytest.warns(SeparationWarning, match=r"talk_slot1\.flac: \d+ samples beyond full scale were limited"):
         separator.separate_file(tmp_path / "talk.wav", tmp_path / "b", format="flac")
+    with pytest.warns(SeparationWarning, match="were limited"):  # a subtype that was asked for stays
+        written = separator.separate_file(tmp_path / "talk.wav", tmp_path / "c", subtype="PCM_16")
+    assert audio.info(written[0]).subtype == "PCM_16"
 
 
 def test_a_recording_is_not_overwritten_by_its_own_output(separator, tmp_path):
