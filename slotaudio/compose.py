@@ -203,9 +203,7 @@ def compose(
         64
     """
     from slotaudio.model import SlotModel
-    from slotaudio.separation.masks import mask_function
 
-    mask_function(mask or "wiener")  # says now if there is no such mask
     chosen = {
         "frontend": frontend,
         "encoder": encoder,

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from slotaudio.compose import reads_wave
 from slotaudio.errors import UserError
-from slotaudio.separation.masks import synthesise
+from slotaudio.separation.masks import mask_function, synthesise
 from slotaudio.spec import Spec
 from slotaudio.types import Bottleneck, Decoder, Encoder, Features, Frontend, Matcher, Prediction, Slots, Spectrum
 
@@ -33,7 +33,7 @@ class SlotModel(nn.Module):
         names: of the slots, where they have fixed meanings; None for a set without order.
 
     Raises:
-        UserError: names that are not one for each slot, or cannot be part of a file's name.
+        UserError: a mask that does not exist; names that are not one for each slot, or cannot be part of a file's name.
     """
 
     def __init__(
@@ -60,6 +60,7 @@ class SlotModel(nn.Module):
         self.slots = slots
         self.window = window
         self.mask = Spec.of(mask)
+        mask_function(self.mask)  # says now if there is no such mask
         self.names = None if names is None else _checked_names(names, slots)
 
     @property

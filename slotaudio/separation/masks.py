@@ -24,8 +24,7 @@ def binary(magnitudes: Magnitudes) -> Magnitudes:
 def wiener(magnitudes: Magnitudes, exponent: float = 2.0) -> Magnitudes:
     """Share each cell by magnitude to the power of `exponent`; cells all silent are shared equally.
 
-    An exponent of 2 is the Wiener filter; with it the paper's oracle rows come out, as far as they
-    are printed, with 1 not.
+    An exponent of 2 is the Wiener filter. The paper does not say; its oracle rows agree with 2, not with 1.
     """
     # relative to the loudest slot, so that no power under- or overflows
     relative = magnitudes / magnitudes.amax(dim=1, keepdim=True).clamp_min(1e-20)

@@ -81,7 +81,7 @@ class Checkpoints(lightning.Callback):
 
     def on_train_batch_end(self, trainer: lightning.Trainer, *args: Any) -> None:
         step = trainer.global_step
-        if step == self._saved_step or (args[-1] + 1) % self.options.accumulate:
+        if step == self._saved_step or not self.options.ends_step(args[-1]):
             return  # gradients that are still adding up could not be resumed
         late = (time.monotonic() - self._saved_at) / 60 >= self.options.checkpoint_every_minutes
         late = bool(due(trainer) and agreed(trainer, int(late)))

@@ -122,7 +122,7 @@ class RunFolder:
         kept = [line for key, line in lines.items() if key in _KEPT]
         if kept:
             raise UserError(
-                f"{self.path} cannot be resumed with another count of batches or another optimiser's state:\n  "
+                f"{self.path} cannot be resumed with other batches in a step or another optimiser:\n  "
                 + "\n  ".join(kept)
                 + f"\nStart another run from its weights instead: train.init={self.model}"
             )

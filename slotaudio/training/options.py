@@ -71,6 +71,10 @@ class TrainOptions:
     strategy: Literal["ddp", "fsdp"] = "ddp"
     """What several processes hold: ``"ddp"`` all weights each, ``"fsdp"`` a share each, for very large models."""
 
+    def ends_step(self, batch: int) -> bool:
+        """Tell whether a batch, counted from 0, is the last of those whose gradients make a step."""
+        return (batch + 1) % self.accumulate == 0
+
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "accumulate", "validate_every", "checkpoint_every", "log_every"):
             if getattr(self, name) < 1:

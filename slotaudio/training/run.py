@@ -5,7 +5,8 @@ import errno
 import shlex
 import sys
 import warnings
-from collections.abc import Mapping, Sized
+from collections.abc import Iterator, Mapping, Sized
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -114,7 +115,7 @@ def _fit(
     recipe: Recipe, place: RunFolder, module: Training, batches: Batches, validation: Any, plan: Strategy | str
 ) -> Trained:
     options = recipe.train
-    stopping, divergence = Stopping(options.steps, options.max_minutes), Divergence(place.path)
+    stopping, divergence = Stopping(options), Divergence(place.path)
     devices, nodes = layout(options)
     bar = leads() and sys.stdout.isatty()
     progress = Progress(options, lines=leads() and not bar)
@@ -208,27 +209,33 @@ def _rehearse(model: SlotModel, objective: Any, datasets: Mapping[str, Any]) -> 
 
     What the objective learns from it (statistics of targets, say) is forgotten: nothing is fitted on validation.
     """
-    known = copy.deepcopy(objective.state_dict()) if isinstance(objective, nn.Module) else None
     model.eval()
-    with torch.no_grad():
+    with torch.no_grad(), _forgotten(objective):
         for name, dataset in datasets.items():
             if isinstance(dataset, Sized) and len(dataset) == 0:
                 raise DataError(f"data.{name} holds no mixtures")
             if dataset is not None:
                 objective(model, collate([next(iter(dataset)) if isinstance(dataset, IterableDataset) else dataset[0]]))
-    if known is not None:
-        objective.load_state_dict(known)
     model.train()
+
+
+@contextmanager
+def _forgotten(*parts: Any) -> Iterator[None]:
+    """Undo what modules learn meanwhile, such as running statistics."""
+    modules = [part for part in parts if isinstance(part, nn.Module)]
+    known = [copy.deepcopy(module.state_dict()) for module in modules]
+    yield
+    for module, state in zip(modules, known, strict=True):
+        module.load_state_dict(state)
 
 
 def _unused(model: SlotModel, objective: Any, training: Any) -> list[str]:
     """Return the names of weights that get no gradient (those of a presence head that is not taught, say)."""
     module = Training(model, objective, TrainOptions())
-    known = copy.deepcopy(module.state_dict())  # running statistics are not to hear this
-    objective(model, collate([next(iter(training))]))["loss"].backward()
+    with _forgotten(model, objective):
+        objective(model, collate([next(iter(training))]))["loss"].backward()
     unused = [name for name, weight in module.named_parameters() if weight.requires_grad and weight.grad is None]
     module.zero_grad()
-    module.load_state_dict(known)
     return unused
 
 

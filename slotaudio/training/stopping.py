@@ -9,6 +9,7 @@ from typing import Any
 import lightning
 
 from slotaudio.errors import SlotaudioError
+from slotaudio.training.options import TrainOptions
 from slotaudio.training.processes import agreed, due
 
 _REASONS = (None, "time", "SIGTERM", "SIGINT")
@@ -27,13 +28,12 @@ class Stopping(lightning.Callback):
     Of several processes, all end after the same step, whichever of them was told to.
 
     Args:
-        steps: of the whole run; after the last, whatever its number, comes a validation.
-        minutes: wall time of this session; 0 for no limit.
+        options: steps of the whole run, after the last of which, whatever its number, comes a validation; minutes of
+            this session.
     """
 
-    def __init__(self, steps: int, minutes: float) -> None:
-        self.steps = steps
-        self.minutes = minutes
+    def __init__(self, options: TrainOptions) -> None:
+        self.options = options
         self.reason: str | None = None
         """``"SIGTERM"``, ``"SIGINT"`` or ``"time"``; None for a process that nobody stopped."""
         self.agreed: str | None = None
@@ -50,15 +50,16 @@ class Stopping(lightning.Callback):
                 signal.signal(number, self._signalled)
 
     def on_train_batch_end(self, trainer: lightning.Trainer, *args: Any) -> None:
-        if (args[-1] + 1) % trainer.accumulate_grad_batches:
-            return  # within a step
-        if self.minutes and time.monotonic() - self._started > 60 * self.minutes:
+        if not self.options.ends_step(args[-1]):
+            return  # gradients that are still adding up could not be saved
+        minutes = self.options.max_minutes
+        if minutes and time.monotonic() - self._started > 60 * minutes:
             self.reason = self.reason or "time"
         if due(trainer):
             self.agreed = _REASONS[agreed(trainer, _REASONS.index(self.reason))]
         if self.agreed is not None:
             trainer.limit_val_batches = 0  # whoever stops a run does not want to wait for a validation
-        trainer.should_stop = self.agreed is not None or trainer.global_step >= self.steps
+        trainer.should_stop = self.agreed is not None or trainer.global_step >= self.options.steps
 
     def teardown(self, trainer: lightning.Trainer, module: lightning.LightningModule, stage: str) -> None:
         if threading.current_thread() is threading.main_thread():

@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import signal
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from slotaudio.objectives.supervised import Supervised
 from slotaudio.pretrained import from_pretrained
 from slotaudio.recipe import load_recipe
 from slotaudio.registry import objectives
+from slotaudio.training import checkpoints
 from slotaudio.training.checkpoints import AtomicFiles
 from slotaudio.training.module import TrainingDiverged, rate_factor
 from slotaudio.training.options import TrainOptions
@@ -170,10 +172,8 @@ def test_options_that_change_at_a_checkpoint_are_what_the_run_goes_on_with(scrip
 
 
 def test_best_checkpoints_do_not_put_off_the_one_to_resume_from(script, monkeypatch):
-    import slotaudio.training.checkpoints as checkpoints
-
     minutes = itertools.count(step=5 * 60)  # every look at the clock is five minutes after the one before
-    monkeypatch.setattr(checkpoints.time, "monotonic", lambda: next(minutes))
+    monkeypatch.setattr(checkpoints, "time", SimpleNamespace(monotonic=lambda: next(minutes)))
     saved = []
     save = AtomicFiles.save_checkpoint
     monkeypatch.setattr(
