@@ -82,6 +82,7 @@ linkcheck_report_timeouts_as_broken = False
 linkcheck_allowed_redirects = {r"https://doi\.org/.*": r".*", r"https://pluggy\.readthedocs\.io": r".*"}
 
 # -- the tutorials ----------------------------------------------------------------------------------------------
+smartquotes = False  # an option has two dashes, also in a sentence
 sphinx_gallery_conf = {
     "examples_dirs": "gallery",
     "gallery_dirs": "tutorials",

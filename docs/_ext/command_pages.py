@@ -2,12 +2,13 @@
 
 import inspect
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from generated import Folder, table, toctree
 from sphinx.application import Sphinx
+from typer.main import get_command
 from typer.models import ArgumentInfo, OptionInfo
 
 from slotaudio.cli import app as own_commands
@@ -19,35 +20,39 @@ def write_pages(app: Sphinx) -> None:
     """Write the index and one page per command, those of plug-ins included."""
     command_line = with_plugins(own_commands, plugin_manager())
     commands = {str(info.name): info for info in command_line.registered_commands if not info.hidden}
+    made: Any = get_command(command_line)  # typer alone knows what the options are called in the end
     with Folder(Path(app.srcdir) / "reference" / "commands") as folder:
         rows = []
         for name, info in commands.items():
             assert info.callback is not None
             paragraphs = _paragraphs(info.help or inspect.getdoc(info.callback) or "")
-            folder.write(f"{name}.md", _page(name, paragraphs, info.callback))
+            folder.write(f"{name}.md", _page(name, paragraphs, info.callback, _names(made.commands[name])))
             rows.append((f"[`slotaudio {name}`]({name}.md)", paragraphs[0]))
         assert command_line.registered_callback is not None
         assert command_line.registered_callback.callback is not None
-        general = _options(command_line.registered_callback.callback)
+        general = _options(command_line.registered_callback.callback, _names(made))
         text = f"# Command line\n\n{_INTRODUCTION}\n{table(('command', 'what it does'), rows)}\n"
         folder.write("index.md", f"{text}\n## Before any command\n\n{general}{toctree(*commands)}")
 
 
-def _page(name: str, paragraphs: list[str], function: Callable[..., Any]) -> str:
+def _names(command: Any) -> dict[str, list[str]]:
+    return {parameter.name: [*parameter.opts, *parameter.secondary_opts] for parameter in command.params}
+
+
+def _page(name: str, paragraphs: list[str], function: Callable[..., Any], names: Mapping[str, Sequence[str]]) -> str:
     arguments = [(_usage(key, info), info) for key, info, _, _ in _parameters(function, ArgumentInfo)]
     usage = " ".join(["slotaudio", name, "[OPTIONS]", *(word for word, _ in arguments)])
     text = [f"# slotaudio {name}", "", "\n\n".join(paragraphs), "", f"```\n{usage}\n```", ""]
     if arguments:
         text.append(table(("argument", "what it is"), [(f"`{word}`", info.help or "") for word, info in arguments]))
-    return "\n".join([*text, _options(function)])
+    return "\n".join([*text, _options(function, names)])
 
 
-def _options(function: Callable[..., Any]) -> str:
+def _options(function: Callable[..., Any], names: Mapping[str, Sequence[str]]) -> str:
     rows = []
     for key, info, kind, default in _parameters(function, OptionInfo):
-        names = info.param_decls or (f"--{key.replace('_', '-')}",)
         value = "" if kind is bool else f" `{info.metavar or _kind(kind)}`"
-        shown = ", ".join(f"`{name}`" for name in sorted(names, key=len, reverse=True)) + value
+        shown = ", ".join(f"`{name}`" for name in sorted(names[key], key=len, reverse=True)) + value
         rows.append((shown, info.help or "", _default(default)))
     return table(("option", "what it does", "default"), rows) + "\n" if rows else ""
 

@@ -22,8 +22,8 @@ model = separator.model
 # %%
 # Attention
 # ---------
-# The bottleneck turns the features of a window into slots by attention: each slot takes a share of every token,
-# a token being a small patch of the spectrogram (or one frame of it). Laid over the mixture, the shares show
+# The bottleneck turns the features of a window into slots by attention: each slot attends to the tokens,
+# a token being a small patch of the spectrogram (or one frame of it). Laid over the mixture, its weights show
 # where a slot looked.
 
 observations = []
