@@ -15,8 +15,8 @@ from slotaudio.data.folder import FolderMixtures
 from slotaudio.errors import SlotaudioError
 from slotaudio.plotting import RecordingPictures
 from slotaudio.pretrained import bundled
+from slotaudio.separation.counting import Separators
 from slotaudio.separation.files import output_paths
-from slotaudio.separation.separator import Separator
 
 NUMBERS = {"as many as the model has": None, "find out": "unknown", "1": "1", "2": "2", "3": "3", "4": "4"}
 """What the page offers as the number of sources, and what a `Separator` calls it."""
@@ -41,15 +41,17 @@ class Page:
         self.models = list(models)
         self.longest = longest
         self.folder = folder
-        self._separators: dict[tuple[str, str], Separator] = {}
+        self._separators: dict[tuple[str, str], Separators] = {}
         numbers = ("as many as the model has", "find out")  # for which "default" is two different models
-        self.slots = max(self.separator(model, number).model.slots for model in self.models for number in numbers)
+        self.slots = max(
+            self.separators(model, number).first.model.slots for model in self.models for number in numbers
+        )
 
-    def separator(self, model: str, number: str) -> Separator:
-        """Return a separator, which is made once; "default" is the model that knows about such a number."""
+    def separators(self, model: str, number: str) -> Separators:
+        """Return the separators of a model, which are made once; "default" is the best one for the number."""
         key = (model, number)
         if key not in self._separators:
-            self._separators[key] = Separator.from_pretrained(model, sources=NUMBERS[number])
+            self._separators[key] = Separators(model, NUMBERS[number])
         return self._separators[key]
 
     def separate(
@@ -79,7 +81,7 @@ class Page:
                 "For longer ones: slotaudio separate, which has no limit."
             )
         self._sweep()
-        separator, folder = self.separator(model, number), Path(tempfile.mkdtemp(dir=self.folder))
+        separator, folder = self.separators(model, number).of(path), Path(tempfile.mkdtemp(dir=self.folder))
         pictures = RecordingPictures(separator)
         written = separator.separate_file(
             path, folder, progress=lambda share: progress(share, desc="separating"), observer=pictures

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from slotaudio.cli.counting import counted, share_of
 from slotaudio.cli.reporting import progress_bar, report, waiting
 from slotaudio.errors import UserError
 
 if TYPE_CHECKING:
     from slotaudio.rttm import Turn
-    from slotaudio.separation.separator import Separator
 
 
 def diarise(
@@ -59,18 +59,20 @@ def diarise(
         raise UserError("--reference holds the true turns of one recording: give one at a time")
     with waiting("loading the model", quiet):
         from slotaudio.diarisation import TurnRule
+        from slotaudio.diarisation import diarise as run
         from slotaudio.rttm import read_rttm
-        from slotaudio.separation.separator import Separator
+        from slotaudio.separation.counting import Separators
 
         rule = _rule(TurnRule, set_ or ())
         true = None if reference is None else read_rttm(reference)
-        separator = Separator.from_pretrained(model, joining=joining, sources=speakers, device=device, threads=threads)
+        separators = Separators(model, speakers, joining=joining, device=device, threads=threads)
     codes = {0}
     for path in dict.fromkeys(inputs):
         try:
             target = _prepared(path, output, force)
+            separator = counted(separators, path, quiet)
             with progress_bar(path.name, quiet) as advance:
-                turns = _diarise(separator, path, rule, advance)
+                turns = run(separator, path, rule=rule, recording=path.stem, progress=share_of(path, advance))
             _write(target, turns)
             if not turns:
                 warnings.warn(f"nobody speaks in {path}: {target} is empty", UserWarning, stacklevel=1)
@@ -111,19 +113,6 @@ def _prepared(path: Path, folder: Path, force: bool) -> Path:
     except OSError as error:
         raise UserError(f"the folder {folder} cannot be made: {error.strerror}") from None
     return target
-
-
-def _diarise(separator: "Separator", path: Path, rule: Any, advance: Any) -> "list[Turn]":
-    from slotaudio import audio
-    from slotaudio.diarisation import diarise as run
-
-    info = audio.info(path)
-
-    def progress(seconds: float) -> None:
-        if advance is not None and info.frames:
-            advance(min(1.0, seconds * info.sample_rate / info.frames))
-
-    return run(separator, path, rule=rule, recording=path.stem, progress=progress)
 
 
 def _write(target: Path, turns: "list[Turn]") -> None:

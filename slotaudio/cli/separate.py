@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from slotaudio.cli.counting import counted
 from slotaudio.cli.reporting import progress_bar, report, waiting
 from slotaudio.cli.separate_list import separate_list
 from slotaudio.errors import UserError
 
 if TYPE_CHECKING:
     from slotaudio.plotting import RecordingPictures
+    from slotaudio.separation.counting import Separators
     from slotaudio.separation.separator import Separator
 
 
@@ -40,8 +42,8 @@ def separate(
         str | None,
         typer.Option(
             metavar="N|N-M|unknown",
-            help="How many sources a recording has: a number, the least and the most as in 2-3, or 'unknown'. Surplus "
-            "slots are then not written; all are by default.",
+            help="How many sources a recording has: a number, the least and the most as in 2-3, or 'unknown', for which it "
+            "is listened to first. Surplus slots are then not written; all are by default.",
         ),
     ] = None,
     joining: Annotated[
@@ -101,25 +103,30 @@ def separate(
     if list_ is not None and (force or plot):
         raise UserError("--list goes with neither --force nor --plot; to do all of it anew, choose another folder")
     with waiting("loading the model", quiet):
+        from slotaudio.audio.writing import check_free
         from slotaudio.separation.files import output_paths
 
         options = {"joining": joining, "overlap": overlap, "sources": sources, "mask": mask, "precision": precision}
         options["keep_noise"] = keep_noise
-        separator = _separator(model, **options, device=device, threads=threads)
+        separators = _separators(model, **options, device=device, threads=threads)
     if list_ is not None:
         kept = {"model": model, **{name: None if value is None else str(value) for name, value in options.items()}}
         code = separate_list(
-            separator, list_, shard, output, settings=kept, format=format, subtype=subtype, quiet=quiet
+            separators, list_, shard, output, settings=kept, format=format, subtype=subtype, quiet=quiet
         )
         raise typer.Exit(code)
     codes = {0}
     done: dict[str, Path] = {}
     for path in dict.fromkeys(inputs or ()):
-        pictures = _pictures(separator) if plot else None
         try:
             twin = done.get(path.stem.casefold())  # some disks do not tell A from a
             if twin is not None:
                 raise UserError(f"{path}: its outputs would get the names of those of {twin}; choose another folder")
+            if separators.counts:  # which takes its time
+                for target in output_paths(path, output, separators.first.model.slots, format):
+                    check_free(target, force)
+            separator = counted(separators, path, quiet)
+            pictures = _pictures(separator) if plot else None
             with progress_bar(path.name, quiet) as advance:
                 written = separator.separate_file(
                     path,
@@ -142,10 +149,10 @@ def separate(
     raise typer.Exit(1 if 1 in codes else max(codes))
 
 
-def _separator(name: str, **options: Any) -> "Separator":
-    from slotaudio.separation.separator import Separator
+def _separators(name: str, **options: Any) -> "Separators":
+    from slotaudio.separation.counting import Separators
 
-    return Separator.from_pretrained(name, **options)
+    return Separators(name, **options)
 
 
 def _pictures(separator: "Separator") -> "RecordingPictures":

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from slotaudio.cli.reporting import progress_bar, report
 
 if TYPE_CHECKING:
-    from slotaudio.separation.separator import Separator
+    from slotaudio.separation.counting import Separators
 
 
 def separate_list(
-    separator: "Separator",
+    separators: "Separators",
     recordings: Path,
     part: str | None,
     output: Path,
@@ -30,7 +30,7 @@ def separate_list(
     corpus = Corpus(output, {**settings, "format": format, "subtype": subtype})
 
     def work(path: Path, folder: Path, force: bool) -> list[Path]:
-        return separator.separate_file(path, folder, format=format, subtype=subtype, force=force)
+        return separators.of(path).separate_file(path, folder, format=format, subtype=subtype, force=force)
 
     codes, counts = {0}, {"separated": 0, "done before or by others": 0, "failed": 0}
     with progress_bar(str(recordings), quiet) as advance:

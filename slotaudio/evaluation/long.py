@@ -16,7 +16,6 @@ from slotaudio.evaluation.rows import Row
 from slotaudio.identity import Identity, IdentityMeter
 from slotaudio.separation.observation import Observation
 from slotaudio.separation.oracle import Truth
-from slotaudio.separation.presence import PRESENT
 
 VALUES = ("si_sdri", "right_windows", "right_joins", "swaps_per_minute", "right_returns", "right_counts")
 """What `slotaudio.identity.Identity` says of a conversation, and an evaluation keeps."""
@@ -76,7 +75,7 @@ def follow(
 
     The count of a window is that of the slots whose presence is more likely than not, against the number of speakers
     whose turn the window's middle is in: the second value is the share of windows in which both agree, nan for models
-    without presence. The third is whether as many outputs were found present in all of the conversation
+    without presence. The third is whether as many sources were found in all of the conversation
     (`slotaudio.separation.presence`) as it has speakers.
     """
     sources = conversation.sources()[None] if row.informed else torch.zeros(1, len(conversation.speakers), 1, 0)
@@ -104,7 +103,7 @@ def follow(
         if progress is not None:
             progress(stream.received / conversation.samples)
     _compare(meter, stream.finish()[0], waiting)
-    number = int((census.scores() > PRESENT).sum())
+    number = int(census.found()[0])
     windows = sum(right) / len(right) if right else float("nan")
     return meter.compute(), windows, number == len(conversation.speakers)
 

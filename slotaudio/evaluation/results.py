@@ -15,7 +15,6 @@ from slotaudio.errors import DataError
 from slotaudio.evaluation.labels import RANGES, mixture_labels
 from slotaudio.evaluation.rows import Row
 from slotaudio.metrics import score
-from slotaudio.separation.presence import PRESENT
 
 METRICS = ("si_snr", "si_sdr", "sdr")
 
@@ -53,7 +52,7 @@ def evaluate(
             values = {name: float(scored.mean(name)) for name in scored.values}
             values["residual"] = float(scored.residual.nanmean())
             values["surplus"] = float(scored.surplus)
-            values["right_number"] = float(int((separated.presence > PRESENT).sum()) == labels["active"])
+            values["right_number"] = float(separated.found == labels["active"])
             values["real_time_factor"] = seconds * sample_rate / mixture.shape[-1]
             yield Result(of_row | labels, values)
 

@@ -5,7 +5,7 @@ from array import array
 from collections.abc import Callable, Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from slotaudio.errors import UserError
@@ -21,6 +21,9 @@ PRESENT = 0.5
 _LEAST_SHARE = 0.25
 _AUDIBLE_DB = 25.0
 _SUREST_SECONDS, _SUREST_SHARE = 2.0, 0.01
+_STRETCH = 8.0
+"""Seconds within which a voice is trusted to stay in its output."""
+_FULLEST_SHARE = 0.01
 
 
 class PresenceMeter:
@@ -31,8 +34,9 @@ class PresenceMeter:
     an output without a source stays below a source's share.
 
     Nobody speaks all the time. The score of an output is its mean over the windows in which it is surest: two
-    seconds of them, or the hundredth part of a recording that is longer than 200 s. An hour takes some
-    hundred kilobytes.
+    seconds of them, or the hundredth part of a recording that is longer than 200 s. How many sources there are is
+    decided within stretches of eight seconds, for over minutes a voice may come back in another output: by how many
+    outputs each stretch has a score for, in those that have most. An hour takes some hundred kilobytes.
 
     Args:
         slots: of the model.
@@ -65,25 +69,44 @@ class PresenceMeter:
         Raises:
             UserError: nothing was observed.
         """
-        if not self._values:
-            raise UserError("presence: no window was observed")
-        windows = torch.tensor(self._values).view(-1, self._batch, self.slots)
-        if not self._taught:
-            windows = _by_energy(windows)
-        surest = max(_SUREST_SECONDS / self.hop, _SUREST_SHARE * len(windows))
-        return windows.topk(min(len(windows), max(1, round(surest))), dim=0).values.mean(dim=0)
+        return self._surest(self._windows())
+
+    def found(self) -> Int[Tensor, " batch"]:
+        """Return how many sources each recording holds, 0 of silence.
+
+        Raises:
+            UserError: nothing was observed.
+        """
+        windows = self._windows()
+        size = min(len(windows), max(1, round(_STRETCH / self.hop)))
+        stretches = torch.stack(
+            [self._surest(windows[start : start + size]) for start in range(len(windows) - size + 1)]
+        )
+        ranked = stretches.sort(dim=2, descending=True).values
+        fullest = max(1, round(_FULLEST_SHARE * len(ranked)))
+        return (ranked.topk(fullest, dim=0).values.mean(dim=0) > PRESENT).sum(dim=1)
 
     def chosen(self, least: int, most: int) -> list[list[int]]:
         """Return for each recording the outputs that are sources, in their order.
 
-        They are those present, but no fewer than `least` and no more than `most`, the likeliest first.
+        They are as many as were found, but no fewer than `least` and no more than `most`, the likeliest ones.
         """
         if least >= self.slots:
             return [list(range(self.slots)) for _ in range(self._batch)]
-        scores = self.scores()
-        counts = (scores > PRESENT).sum(dim=1).clamp(least, most)
-        ranked = scores.argsort(dim=1, descending=True, stable=True)
+        counts = self.found().clamp(least, most)
+        ranked = self.scores().argsort(dim=1, descending=True, stable=True)
         return [sorted(row[:count].tolist()) for row, count in zip(ranked, counts, strict=True)]
+
+    def _windows(self) -> Float[Tensor, "windows batch slots"]:
+        if not self._values:
+            raise UserError("presence: no window was observed")
+        windows = torch.tensor(self._values).view(-1, self._batch, self.slots)
+        return windows if self._taught else _by_energy(windows)
+
+    def _surest(self, windows: Float[Tensor, "windows batch slots"]) -> Float[Tensor, "batch slots"]:
+        """Return the mean of each slot over the windows in which it is surest."""
+        surest = max(_SUREST_SECONDS / self.hop, _SUREST_SHARE * len(windows))
+        return windows.topk(min(len(windows), max(1, round(surest))), dim=0).values.mean(dim=0)
 
 
 def _by_energy(power: Float[Tensor, "windows batch slots"]) -> Float[Tensor, "windows batch slots"]:

@@ -26,6 +26,8 @@ class Separated:
     """For each source, which of the model's slots it is: all in order, unless the number of sources was given."""
     presence: Any
     """How likely each slot is a source, 0 to 1 (`slotaudio.separation.presence`)."""
+    found: Any
+    """How many sources were found, whatever number was wanted; one number for each recording of a batch."""
 
 
 def separated(
@@ -55,8 +57,14 @@ def separated(
             "or say how many sources you want of each"
         )
     slots = torch.tensor(chosen)
-    entries = (entries_like(values, wave) for values in (slots, meter.scores()))
-    return Separated(like(take(outputs, slots), wave), sample_rate, *entries)
+    found = entries_like(meter.found()[:, None], wave)[..., 0]
+    return Separated(
+        like(take(outputs, slots), wave),
+        sample_rate,
+        slots=entries_like(slots, wave),
+        presence=entries_like(meter.scores(), wave),
+        found=found if wave.ndim == 3 else int(found),
+    )
 
 
 def like(sources: Float[Tensor, "batch slots channels time"], wave: Wave) -> Wave:

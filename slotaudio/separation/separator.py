@@ -28,7 +28,7 @@ from slotaudio.separation.intake import (
     check_rate,
     opened,
 )
-from slotaudio.separation.joining import AsGiven, Automatic, ByReference, JoiningRule
+from slotaudio.separation.joining import AsGiven, Automatic, ByReference, JoiningRule, LoudestFirst
 from slotaudio.separation.level import TRAINED
 from slotaudio.separation.masks import mask_function
 from slotaudio.separation.observation import Observation
@@ -64,7 +64,8 @@ class Separator:
         overlap: share of a window that the next one covers too, 0 to 0.9.
         sources: how many are wanted: a number, the least and the most as in ``(2, 3)`` or ``"2-3"``, or
             ``"unknown"``. Of more slots than that, those present are kept (`slotaudio.separation.presence`), when
-            all of a recording is separated; pieces of a stream have all slots. None keeps all.
+            all of a recording is separated; pieces of a stream have all slots. None keeps all. Of one, the output is
+            the loudest slot of each window.
         mask: replaces the model's: ``"wiener"``, ``"binary"`` or a mapping with options.
         consistent: make the outputs add up (see `slotaudio.separation.residual`).
         keep_noise: give back what the model has learned to leave out, so that the outputs add up to the recording.
@@ -269,6 +270,18 @@ class Separator:
 
         return extract(self, wave, example, sample_rate, example_rate, least)
 
+    def count(
+        self,
+        source: Wave | str | os.PathLike[str] | Blocks,
+        sample_rate: int | None = None,
+        *,
+        progress: Progress | None = None,
+    ) -> int:
+        """Return how many sources a recording holds; see `slotaudio.separation.counting.count`."""
+        from slotaudio.separation.counting import count
+
+        return count(self, source, sample_rate, progress)
+
     def separate_file(self, path: str | os.PathLike[str], folder: str | os.PathLike[str], **options: Any) -> list[Path]:
         """Separate an audio file into files; see `slotaudio.separation.files.separate_file`."""
         from slotaudio.separation.files import separate_file
@@ -285,6 +298,8 @@ class Separator:
         follower = None
         if rule is None and (self.joining == "given" or self.model.names):
             rule = AsGiven()
+        elif rule is None and self.sources == (1, 1) and self.model.slots > 1:
+            rule = LoudestFirst()
         elif rule is None:
             rule, follower = self._blind(), self._follower()
             rule = Automatic(rule) if self.joining == "auto" else rule

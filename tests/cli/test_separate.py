@@ -12,8 +12,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from slotaudio import audio
 from slotaudio.cli import main
 from slotaudio.cli import separate as separate_command
+from slotaudio.data.bundled import speech
+from slotaudio.data.folder import FolderMixtures
 
 RATE = 16000
 
@@ -284,10 +287,31 @@ def test_lists_and_recordings_exclude_each_other(tmp_path, capsys):
 
 
 def test_the_precision_reaches_the_separator(tiny_model, tmp_path, capsys, monkeypatch):
-    given, make = {}, separate_command._separator
+    given, make = {}, separate_command._separators
     monkeypatch.setattr(
-        separate_command, "_separator", lambda name, **options: given.update(options) or make(name, **options)
+        separate_command, "_separators", lambda name, **options: given.update(options) or make(name, **options)
     )
     command = [recording(tmp_path / "a.wav"), "-o", tmp_path / "out", "-m", tiny_model, "-q"]
     assert run(capsys, *command, "--precision", "bf16")[0] == 0
     assert given["precision"] == "bf16"
+
+
+def test_an_open_number_is_counted_first_and_the_best_model_separates(tmp_path, capsys):
+    """What comes of an unknown number is what comes of the number that it turns out to be."""
+    mixture, _, _ = FolderMixtures(speech("dev"), 4.0, 2, size=1, seed=0, fixed=True)[0]
+    audio.write(tmp_path / "two.wav", mixture, 16000)
+    for folder, sources in (("open", "unknown"), ("told", "2")):
+        code, out, err = run(capsys, tmp_path / "two.wav", "-o", tmp_path / folder, "--sources", sources)
+        assert code == 0, err
+        assert [Path(line).name for line in out.split()] == ["two_slot1.wav", "two_slot2.wav"]
+    for name in ("two_slot1.wav", "two_slot2.wav"):
+        assert (tmp_path / "open" / name).read_bytes() == (tmp_path / "told" / name).read_bytes()
+
+
+def test_outputs_that_are_there_are_refused_before_anything_is_counted(tmp_path, capsys, monkeypatch):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a_slot1.wav").touch()
+    monkeypatch.setattr(separate_command, "counted", None)
+    code, _, err = run(capsys, recording(tmp_path / "a.wav"), "-o", tmp_path / "out", "--sources", "unknown")
+    assert code == 2
+    assert "a_slot1.wav exists already" in err

@@ -85,7 +85,7 @@ def test_the_default_is_the_model_that_knows_about_the_number(tmp_path: Path):
 import sys, pathlib
 from slotaudio.web import Page
 state = Page(["default"], 1.0, pathlib.Path(sys.argv[1]))
-print(state.slots, *(state.separator("default", number).model.slots for number in ("find out", "3", "2")))
+print(state.slots, *(state.separators("default", number).first.model.slots for number in ("find out", "3", "2")))
 """
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code, tmp_path], check=True, capture_output=True)
     assert done.stdout.split() == [b"3", b"3", b"3", b"2"]

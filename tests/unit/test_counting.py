@@ -1,0 +1,82 @@
+"""How many speak: the best model for the number that was counted, or told."""
+
+import pytest
+import soundfile
+import torch
+
+from slotaudio import audio
+from slotaudio.data.bundled import speech
+from slotaudio.data.folder import FolderMixtures
+from slotaudio.errors import AudioFileError, UserError
+from slotaudio.separation.counting import Separators, count
+from slotaudio.separation.joining import LoudestFirst, SlotWindow
+from slotaudio.separation.separator import Separator
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory):
+    """Files of one and two bundled voices, by their number."""
+    folder = tmp_path_factory.mktemp("recordings")
+    paths = {}
+    for voices in (1, 2):
+        mixture, _, _ = FolderMixtures(speech("dev"), 6.0, voices, size=1, seed=3, fixed=True)[0]
+        paths[voices] = folder / f"{voices}.wav"
+        audio.write(paths[voices], mixture, 16000)
+    return paths
+
+
+@pytest.fixture(scope="module")
+def open_number():
+    return Separators(sources="unknown")
+
+
+@pytest.mark.parametrize("voices", [1, 2])
+def test_the_default_is_the_best_model_for_the_number_that_is_heard(voices, recordings, open_number):
+    shares = []
+    separator = open_number.of(recordings[voices], shares.append)
+    assert separator.sources == (voices, voices)
+    assert separator.model.slots == Separator.from_pretrained(sources=voices).model.slots
+    assert shares[-1] == 6.0
+    assert open_number.of(recordings[voices]) is separator  # loaded once
+
+
+@pytest.mark.parametrize(("model", "sources"), [("default", 2), ("default", None), ("band-split-three", "unknown")])
+def test_nothing_is_counted_where_the_number_or_the_model_was_told(model, sources):
+    separators = Separators(model, sources)
+    assert separators.of("is not even opened.wav") is separators.first
+
+
+def test_a_number_is_one_of_those_that_were_asked_for(recordings):
+    assert Separator.from_pretrained("band-split-three", sources="2-3").count(recordings[1]) == 2
+
+
+def test_of_a_damaged_recording_what_comes_before_the_damage_is_counted(recordings, open_number):
+    wave, rate = soundfile.read(recordings[1], dtype="float32")
+
+    def broken():
+        yield wave
+        raise OSError("the cable is loose")
+
+    assert count(open_number.first, broken(), rate) == 1
+
+
+def test_what_cannot_be_counted(tmp_path, open_number):
+    with pytest.raises(AudioFileError, match=r"nowhere.wav"):
+        open_number.of(tmp_path / "nowhere.wav")
+    with pytest.raises(UserError, match="the stream holds no samples"):
+        count(open_number.first, iter(()))
+
+
+def test_one_voice_is_whatever_slot_holds_most_of_it():
+    waves = torch.randn(2, 3, 1, 400, generator=torch.Generator().manual_seed(0))
+    waves = waves * torch.tensor([[0.1, 1.0, 0.01], [1.0, 0.0, 0.1]])[..., None, None]
+    assert LoudestFirst()(None, SlotWindow(waves)).tolist() == [[1, 0, 2], [0, 2, 1]]
+
+
+def test_one_voice_of_a_model_of_several_slots_loses_nothing_between_them():
+    """A voice that goes on in another slot at a seam, as the memory of voices would have it, stays the same output."""
+    mixture, _, _ = FolderMixtures(speech("dev"), 30.0, 1, size=1, seed=0, fixed=True)[0]
+    separated = Separator.from_pretrained("band-split-three", sources=1)(mixture)
+    assert separated.slots.tolist() == [0]
+    error = (separated.sources[0] - mixture).square().sum() / mixture.square().sum()
+    assert 10 * error.log10() < -15
