@@ -42,8 +42,8 @@ def separate(
         str | None,
         typer.Option(
             metavar="N|N-M|unknown",
-            help="How many sources a recording has: a number, the least and the most as in 2-3, or 'unknown', for which it "
-            "is listened to first. Surplus slots are then not written; all are by default.",
+            help="How many sources a recording has: a number, the least and the most as in 2-3, or 'unknown', for "
+            "which it is heard first. Surplus slots are then not written; all are by default.",
         ),
     ] = None,
     joining: Annotated[
