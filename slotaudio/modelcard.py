@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from slotaudio.errors import PretrainedError
+from slotaudio.writing import replacing
 
 CARD = "README.md"
 """The card's name in the folder of a saved model."""
@@ -66,9 +67,8 @@ def add_section(folder: str | os.PathLike[str], heading: str, text: str) -> None
         card = re.sub(rf"^## {re.escape(heading)}\n.*?(?=^## |\Z)", "", card, flags=re.MULTILINE | re.DOTALL)
         place = card.find("## Use\n")
         place = len(card) if place < 0 else place
-        partial = path.with_name(f"{CARD}.partial")
-        partial.write_text(card[:place] + section + card[place:], encoding="utf-8")
-        os.replace(partial, path)
+        with replacing(path) as partial:
+            partial.write_text(card[:place] + section + card[place:], encoding="utf-8")
     except OSError as error:
         raise PretrainedError(f"cannot add to the card of {folder}: {error.strerror or error}") from None
 

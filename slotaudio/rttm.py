@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slotaudio.errors import UserError
+from slotaudio.writing import replacing
 
 
 @dataclass(frozen=True, order=True)
@@ -35,7 +36,8 @@ def write_rttm(path: str | Path, turns: Iterable[Turn]) -> None:
         recording, speaker = ("_".join(name.split()) or "_" for name in (turn.recording, turn.speaker))
         lines.append(f"SPEAKER {recording} 1 {turn.start:.3f} {turn.duration:.3f} <NA> <NA> {speaker} <NA> <NA>\n")
     try:
-        Path(path).write_text("".join(lines), encoding="utf-8")
+        with replacing(path) as partial:
+            partial.write_text("".join(lines), encoding="utf-8")
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from None
 

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from slotaudio.errors import AudioFileError
+from slotaudio.writing import check_free, partial_path
 
 _WRITABLE = {"WAV": ("PCM_16", "PCM_24", "FLOAT"), "FLAC": ("PCM_16", "PCM_24")}
 _BYTES = {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}
@@ -37,9 +38,11 @@ class AudioWriter:
         subtype: ``"PCM_16"``, ``"PCM_24"`` or, in WAV only, ``"FLOAT"``.
         force: replace an existing file.
         widen: see above.
+        partial: the temporary name; each of several files for one place needs its own.
 
     Raises:
-        AudioFileError: the file exists, or cannot be written.
+        UserError: the file exists.
+        AudioFileError: it cannot be written.
     """
 
     def __init__(
@@ -50,13 +53,12 @@ class AudioWriter:
         subtype: str = "PCM_16",
         force: bool = False,
         widen: bool = True,
+        partial: Path | None = None,
     ) -> None:
         self.path = Path(path)
-        self.partial = self.path.with_name(f"{self.path.stem}.part{self.path.suffix}")
-        self._copy = self.path.with_name(f"{self.path.stem}.part2{self.path.suffix}")
-        self.format = self.path.suffix[1:].upper()
-        if self.format not in ("WAV", "FLAC"):
-            raise AudioFileError(f"cannot write {self.path}: choose a name that ends in .wav or .flac")
+        self.partial = partial_path(path) if partial is None else partial
+        self._copy = partial_path(self.partial)
+        self.format = format_of(path)
         self.subtype = subtype
         if self.subtype not in _WRITABLE[self.format]:
             raise AudioFileError(
@@ -194,14 +196,26 @@ class AudioWriter:
             raise AudioFileError(f"cannot write {self.path}: {reason.rstrip('.')}") from error
 
 
-def check_free(path: str | os.PathLike[str], force: bool = False) -> None:
-    """Refuse to write over a file, unless that is wanted.
+def format_of(path: str | os.PathLike[str]) -> str:
+    """Return ``"WAV"`` or ``"FLAC"``, as the name of a file to be written ends.
 
     Raises:
-        AudioFileError: the file exists.
+        AudioFileError: it ends otherwise.
     """
-    if Path(path).exists() and not force:
-        raise AudioFileError(f"{path} exists already; --force (force=True) replaces it")
+    format = Path(path).suffix[1:].upper()
+    if format not in _WRITABLE:
+        raise AudioFileError(f"cannot write {path}: choose a name that ends in .wav or .flac")
+    return format
+
+
+def subtype_for(path: str | os.PathLike[str], depth: str) -> str:
+    """Return the subtype in which a file keeps most of a recording of that `AudioInfo.depth`.
+
+    Raises:
+        AudioFileError: see `format_of`.
+    """
+    subtypes = _WRITABLE[format_of(path)]
+    return depth if depth in subtypes else subtypes[-1]
 
 
 def write(

@@ -7,6 +7,7 @@ import typer
 
 from slotaudio.cli.reporting import waiting
 from slotaudio.errors import UserError
+from slotaudio.writing import make_folder
 
 
 def demo(
@@ -55,10 +56,7 @@ def demo(
     score = metrics.score(estimates[None], references[None], mixture[None], separator.model.matcher)
     order = score.assignment[0].tolist()
     gains = score.values["si_sdr_i"][0].tolist()
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"the folder {output} cannot be made: {error.strerror}") from None
+    make_folder(output)
     audio.write(output / "mixture.wav", mixture, rate, force=True)
     for source, slot in enumerate(order):
         audio.write(output / f"source{source + 1}_separated.wav", estimates[slot], rate, force=True)

@@ -9,6 +9,7 @@ import typer
 from slotaudio.cli.counting import counted, share_of
 from slotaudio.cli.reporting import progress_bar, report, waiting
 from slotaudio.errors import UserError
+from slotaudio.writing import check_free, make_folder
 
 if TYPE_CHECKING:
     from slotaudio.rttm import Turn
@@ -60,7 +61,7 @@ def diarise(
     with waiting("loading the model", quiet):
         from slotaudio.diarisation import TurnRule
         from slotaudio.diarisation import diarise as run
-        from slotaudio.rttm import read_rttm
+        from slotaudio.rttm import read_rttm, write_rttm
         from slotaudio.separation.counting import Separators
 
         rule = _rule(TurnRule, set_ or ())
@@ -73,7 +74,7 @@ def diarise(
             separator = counted(separators, path, quiet)
             with progress_bar(path.name, quiet) as advance:
                 turns = run(separator, path, rule=rule, recording=path.stem, progress=share_of(path, advance))
-            _write(target, turns)
+            write_rttm(target, turns)
             if not turns:
                 warnings.warn(f"nobody speaks in {path}: {target} is empty", UserWarning, stacklevel=1)
             if not quiet:
@@ -106,23 +107,9 @@ def _rule(kind: Any, assignments: "list[str] | tuple[str, ...]") -> Any:
 
 def _prepared(path: Path, folder: Path, force: bool) -> Path:
     target = folder / f"{path.stem}.rttm"
-    if target.exists() and not force:
-        raise UserError(f"{target} exists already; --force replaces it")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"the folder {folder} cannot be made: {error.strerror}") from None
+    check_free(target, force)
+    make_folder(folder)
     return target
-
-
-def _write(target: Path, turns: "list[Turn]") -> None:
-    import os
-
-    from slotaudio.rttm import write_rttm
-
-    partial = target.with_name(target.name + ".partial")
-    write_rttm(partial, turns)
-    os.replace(partial, target)
 
 
 def _compared(true: "list[Turn]", turns: "list[Turn]", collar: float) -> str:

@@ -7,6 +7,7 @@ import typer
 
 from slotaudio.cli.reporting import progress_bar, report, waiting
 from slotaudio.errors import UserError
+from slotaudio.writing import make_folder
 
 if TYPE_CHECKING:
     from slotaudio.representation import Embedder
@@ -101,10 +102,7 @@ def make(
 def _embed(embedder: "Embedder", path: Path, folder: Path, about: dict[str, str], force: bool, quiet: bool) -> str:
     from slotaudio.representation import embed_file
 
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"the folder {folder} cannot be made: {error.strerror}") from None
+    make_folder(folder)
     target = folder / f"{path.stem}.npz"
     with progress_bar(path.name, quiet) as advance:
         steps = embed_file(embedder, path, target, force=force, progress=advance, **about)

@@ -45,17 +45,13 @@ def extract(
     """
     if not 0 <= least <= 1:
         raise UserError(f"--least {least}: give a share between 0 and 1")
-    if output.suffix not in (".wav", ".flac"):
-        raise UserError(f"cannot write {output}: choose a name that ends in .wav or .flac")
     with waiting("loading the model", quiet):
+        from slotaudio.audio.writing import format_of
         from slotaudio.separation.extraction import extract_file
         from slotaudio.separation.separator import Separator
 
+        format_of(output)
         separator = Separator.from_pretrained(model, joining=joining, device=device, threads=threads)
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"the folder {output.parent} cannot be made: {error.strerror}") from None
     with progress_bar(recording.name, quiet) as advance:
         found = extract_file(separator, recording, example, output, least=least, force=force, progress=advance)
     if not quiet:

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +11,7 @@ import typer
 from slotaudio.cli.embed import make
 from slotaudio.cli.reporting import progress_bar, waiting
 from slotaudio.errors import UserError
+from slotaudio.writing import check_free, replacing
 
 if TYPE_CHECKING:
     from slotaudio.evaluation.probe import Probed
@@ -61,8 +61,8 @@ def probe(
     steps count. Of slots, the one whose output is loudest is taken. With --mixed, another speaker talks over every
     utterance, and the slot is taken whose output follows the utterance; other features hear both at once.
     """
-    if output is not None and output.exists() and not force:
-        raise UserError(f"{output} exists already; --force replaces it")
+    if output is not None:
+        check_free(output, force)
     with waiting("loading", quiet):
         from slotaudio.data.speech import SpeechFolder
         from slotaudio.evaluation.probe import probe as run
@@ -135,9 +135,8 @@ def _write(path: Path, found: "Sequence[Probed]") -> None:
     writer = csv.DictWriter(text, list(asdict(found[0])), lineterminator="\n")
     writer.writeheader()
     writer.writerows(asdict(row) for row in found)
-    partial = path.with_name(path.name + ".partial")
     try:
-        partial.write_text(text.getvalue(), encoding="utf-8")
-        os.replace(partial, path)
+        with replacing(path) as partial:
+            partial.write_text(text.getvalue(), encoding="utf-8")
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from None

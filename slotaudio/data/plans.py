@@ -13,6 +13,7 @@ from torch import Tensor
 
 from slotaudio.data.speech import SpeechFolder
 from slotaudio.errors import DataError
+from slotaudio.writing import replacing
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def write_list(path: str | Path, plans: Sequence[Plan]) -> None:
     sources = max((len(plan.takes) for plan in plans), default=0)
     header = [*_PLAN_COLUMNS, *(f"source_{n}_{column}" for n in range(1, sources + 1) for column in _TAKE_COLUMNS)]
     try:
-        with Path(path).open("w", encoding="utf-8", newline="") as file:
+        with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(header)
             for plan in plans:

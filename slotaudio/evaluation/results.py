@@ -15,6 +15,7 @@ from slotaudio.errors import DataError
 from slotaudio.evaluation.labels import RANGES, mixture_labels
 from slotaudio.evaluation.rows import Row
 from slotaudio.metrics import score
+from slotaudio.writing import replacing
 
 METRICS = ("si_snr", "si_sdr", "sdr")
 
@@ -139,7 +140,7 @@ def _rounded(values: Mapping[str, float]) -> dict[str, Any]:
 def _write(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
     lines = list(lines)
     try:
-        with path.open("w", encoding="utf-8", newline="") as file:
+        with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, list(lines[0]) if lines else [], lineterminator="\n")
             writer.writeheader()
             writer.writerows(lines)

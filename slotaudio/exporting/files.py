@@ -22,6 +22,7 @@ from slotaudio.exporting.tracing import trace, tracing
 from slotaudio.model import SlotModel
 from slotaudio.modelconfig import describe
 from slotaudio.resampling import resample
+from slotaudio.writing import check_free, replacing
 
 LEAST_AGREEMENT = 60.0
 """Decibels by which an exported model's sources have to be above their difference from the model's."""
@@ -76,22 +77,19 @@ def export(model: SlotModel, path: str | os.PathLike[str], force: bool = False) 
     about = describe(model) | {"tensors": tensors, "initial": core.start.tolist(), "leaves_rest": model.leaves_rest}
     if model.window is None and "frames" not in inputs["spectrum"]:
         about["window"] = 2.0  # a component fixed the length that was traced
-    partial = target.with_name(f"{target.stem}.part{target.suffix}")
     try:
-        with tracing():
-            write = _write_onnx if target.suffix == ".onnx" else _write_program
-            write(program, partial, arguments, about)
-            worst = min(agreement(core, load(partial), case) for case in _cases(core, inputs["spectrum"]))
-        if not worst >= LEAST_AGREEMENT:
-            raise SlotaudioError(
-                f"the exported program gives other sources than the model: they agree to {worst:.0f} dB, and "
-                f"{LEAST_AGREEMENT:.0f} dB is the least; {target} was not written"
-            )
-        os.replace(partial, target)
+        with replacing(target) as partial:
+            with tracing():
+                write = _write_onnx if target.suffix == ".onnx" else _write_program
+                write(program, partial, arguments, about)
+                worst = min(agreement(core, load(partial), case) for case in _cases(core, inputs["spectrum"]))
+            if not worst >= LEAST_AGREEMENT:
+                raise SlotaudioError(
+                    f"the exported program gives other sources than the model: they agree to {worst:.0f} dB, and "
+                    f"{LEAST_AGREEMENT:.0f} dB is the least; {target} was not written"
+                )
     except OSError as error:
         raise UserError(f"cannot write {target}: {error.strerror or error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
     return Exported(target, inputs, outputs, worst)
 
 
@@ -158,8 +156,7 @@ def _check_target(target: Path, force: bool) -> None:
         raise UserError(
             f'ONNX needs {", ".join(missing)}: pip install "slotaudio[export]", or export to *.pt2', page=_EXPLAINED
         )
-    if target.exists() and not force:
-        raise UserError(f"{target} exists already; --force (force=True) replaces it")
+    check_free(target, force)
     if not target.parent.is_dir():
         raise UserError(f"cannot write {target}: there is no folder {target.parent}")
 

@@ -9,6 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from slotaudio.errors import UserError
+from slotaudio.writing import check_free, replacing
 
 
 def save(figure: Figure, path: str | os.PathLike[str], force: bool = False) -> Path:
@@ -18,14 +19,11 @@ def save(figure: Figure, path: str | os.PathLike[str], force: bool = False) -> P
         UserError: the file exists, or cannot be written.
     """
     target = Path(path)
-    if target.exists() and not force:
-        raise UserError(f"{target} exists already; --force (force=True) replaces it")
-    partial = target.with_name(f".{target.name}.partial")
+    check_free(target, force)
     try:
-        figure.savefig(partial, format=target.suffix[1:])
-        os.replace(partial, target)
+        with replacing(target) as partial:
+            figure.savefig(partial, format=target.suffix[1:])
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise UserError(f"cannot write {target}: {error.strerror}") from error
     return target
 

@@ -13,6 +13,7 @@ import numpy as np
 from slotaudio.audio import AudioReader
 from slotaudio.errors import UserError
 from slotaudio.representation.embedding import Embedder, Embedding, joined, stepwise
+from slotaudio.writing import check_free, replacing
 
 _BUFFER = 1 << 20
 
@@ -86,9 +87,7 @@ def write_embedding(
     target = Path(path)
     if target.suffix != ".npz":
         raise UserError(f"cannot write {target}: choose a name that ends in .npz")
-    if target.exists() and not force:
-        raise UserError(f"{target} exists already; --force (force=True) replaces it")
-    partial = target.with_name(target.name + ".partial")
+    check_free(target, force)
     try:
         with contextlib.ExitStack() as stack:
             grown: dict[str, _Grown] = {}
@@ -103,7 +102,7 @@ def write_embedding(
                 joined([])
             assert last is not None  # joined() raises
             single = {**(about or {}), "window": last.window, "positions": last.positions}
-            with zipfile.ZipFile(partial, "w", allowZip64=True) as archive:
+            with replacing(target) as partial, zipfile.ZipFile(partial, "w", allowZip64=True) as archive:
                 for name, array in grown.items():
                     with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
                         array.copy_to(file)
@@ -111,12 +110,9 @@ def write_embedding(
                     if value is not None:
                         with archive.open(f"{name}.npy", "w") as file:
                             np.lib.format.write_array(file, np.asarray(value), allow_pickle=False)
-        os.replace(partial, target)
         return grown["times"].shape[0]
     except OSError as error:
         raise UserError(f"cannot write {target}: {error.strerror or error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def read_embedding(path: str | os.PathLike[str]) -> Embedding:

@@ -14,6 +14,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from slotaudio.errors import SlotaudioError, UserError
+from slotaudio.writing import replacing
 
 COLUMNS = ("path", "file", "mixture_path")
 """A list in CSV names its recordings in the first of these columns that it has."""
@@ -198,9 +199,8 @@ class Corpus:
             return dict(json.loads(path.read_text(encoding="utf-8")))
 
     def _write(self, path: Path, text: str) -> None:
-        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
+        with replacing(path) as partial:
+            partial.write_text(text, encoding="utf-8")
 
 
 @contextmanager

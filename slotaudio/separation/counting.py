@@ -50,8 +50,8 @@ class Separators:
     """Separators by how many speak, each loaded once: of the models that ship, one counts, and one is best for two.
 
     Args:
-        model: see `slotaudio.pretrained.from_pretrained`. ``"default"`` is the best model for the number of sources, which
-            is counted first where it is open; any other model is taken as it is, and counts by itself.
+        model: see `slotaudio.pretrained.from_pretrained`. ``"default"`` is the best model for the number of sources,
+            which is counted first where it is open; any other is taken as it is, and counts by itself.
         sources: see `Separator`.
         options: others of `Separator`.
 

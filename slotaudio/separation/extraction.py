@@ -13,13 +13,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from slotaudio.audio import AudioReader, AudioWriter
+from slotaudio.audio.writing import format_of, subtype_for
 from slotaudio.errors import AudioFileError, UserError
 from slotaudio.resampling import Resampler
 from slotaudio.separation.identity import FRAME_SECONDS, VoiceMemory
 from slotaudio.separation.intake import SeparationWarning, Wave, as_batch, channel_map, opened
 from slotaudio.separation.joining import SlotWindow
+from slotaudio.separation.outputs import note_full_scale
 from slotaudio.separation.separated import like
 from slotaudio.separation.voices import USUAL, moments
+from slotaudio.writing import check_free, make_folder
 
 if TYPE_CHECKING:
     from slotaudio.separation.separator import Separator
@@ -175,7 +178,8 @@ def extract_file(
 
     Args:
         path, example: WAV, FLAC, OGG or MP3.
-        target: ends in .wav or .flac.
+        target: ends in .wav or .flac; its folder is made if missing. See `slotaudio.audio.AudioWriter` for what
+            happens to samples beyond full scale.
         least: similarity that it takes; 0 writes the most similar output whatever it is.
         force: replace an existing file.
         progress: called with the share that is done, 0 to 1.
@@ -188,20 +192,20 @@ def extract_file(
         AudioFileError: a recording cannot be read, or the output not written.
     """
     goal = Path(target)
+    format_of(goal)
     wanted = voice_of(example, None, separator.sample_rate)
     with AudioReader(path) as reader, ExitStack() as undo:
         info, channels = reader.info, separator.model.frontend.channels
         for own in (info.path, Path(example)):
             if goal.exists() and goal.samefile(own):
                 raise AudioFileError(f"{own} would be overwritten by the output; choose another name")
-        if goal.exists() and not force:
-            raise AudioFileError(f"{goal} exists already; --force (force=True) replaces it")
+        check_free(goal, force)
         fit = channel_map(info.channels, channels, str(path))
-        writers = []
+        make_folder(goal.parent)
+        subtype, writers = subtype_for(goal, info.depth), []
         for slot in range(separator.model.slots):
-            name = goal.with_name(f".{goal.stem}-{slot}{goal.suffix}")
-            subtype = "PCM_24" if goal.suffix == ".flac" and info.depth == "FLOAT" else info.depth
-            writers.append(AudioWriter(name, info.sample_rate, channels, subtype, force=True))
+            partial = goal.with_name(f"{goal.stem}.part{slot + 1}{goal.suffix}")
+            writers.append(AudioWriter(goal, info.sample_rate, channels, subtype, force, partial=partial))
             undo.callback(writers[-1].discard)
         stream, voices = separator.open(info.sample_rate), Voices(info.sample_rate, separator.sample_rate)
 
@@ -219,8 +223,8 @@ def extract_file(
         slot = int(similarities.argmax())
         if similarities[slot] < least:
             raise UserError(_nobody(str(path), str(example), similarities, least))
-        writers[slot].close()
-        os.replace(writers[slot].partial, goal)
+        writers[slot].commit()
+        note_full_scale(writers[slot])
         return Extracted(goal, info.sample_rate, slot, tuple(similarities.tolist()))
 
 

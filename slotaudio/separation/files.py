@@ -10,10 +10,12 @@ from torch import Tensor
 
 from slotaudio.audio import AudioReader
 from slotaudio.audio.pcm import PcmReader
+from slotaudio.audio.writing import subtype_for
 from slotaudio.errors import AudioFileError, UserError
 from slotaudio.separation.intake import UpToDamage, channel_map
 from slotaudio.separation.observation import Observation
 from slotaudio.separation.outputs import Outputs
+from slotaudio.writing import make_folder
 
 if TYPE_CHECKING:
     from slotaudio.separation.separator import Separator
@@ -69,7 +71,7 @@ def separate_file(
         The files written, in the order of the slots.
 
     Raises:
-        UserError: an impossible option.
+        UserError: an impossible option, or an output that exists.
         AudioFileError: the recording cannot be read, or the outputs not written.
     """
     if format not in FORMATS:
@@ -106,12 +108,12 @@ def separate_into(
     meter = separator.presence_meter(observer)
     stream = separator.open(info.sample_rate, observer=meter.update)
     for target in targets:
-        _make_folder(target.parent)
+        make_folder(target.parent)
     with Outputs(
         targets,
         info.sample_rate,
         channels,
-        subtype or _subtype(info.depth, targets[0].suffix[1:]),
+        subtype or subtype_for(targets[0], info.depth),
         force=force,
         widen=subtype is None,
         name=str(info.path),
@@ -133,14 +135,3 @@ def separate_into(
         if recording.damage is not None:
             raise recording.damage
         return outputs.commit()
-
-
-def _subtype(depth: str, format: str) -> str:
-    return "PCM_24" if depth == "FLOAT" and format == "flac" else depth
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise AudioFileError(f"the folder {folder} cannot be made: {error.strerror}") from None

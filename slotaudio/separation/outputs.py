@@ -10,9 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from slotaudio.audio import AudioWriter
-from slotaudio.audio.writing import check_free
 from slotaudio.errors import AudioFileError
 from slotaudio.separation.intake import SeparationWarning
+from slotaudio.writing import check_free
 
 
 class Outputs:
@@ -30,7 +30,8 @@ class Outputs:
         choose: returns which of the slots are wanted, from what is known when it is called.
 
     Raises:
-        AudioFileError: a file exists or cannot be written.
+        UserError: a file exists.
+        AudioFileError: one cannot be written.
     """
 
     def __init__(
@@ -117,16 +118,15 @@ class Outputs:
         if self.loudest == 0:
             warnings.warn(f"{self.name} is silent, and so are its sources", SeparationWarning, stacklevel=4)
         for writer in written:
-            if writer.limited:
-                warnings.warn(
-                    f"{writer.path}: {writer.limited} samples beyond full scale were limited; write float WAV to keep "
-                    "them",
-                    SeparationWarning,
-                    stacklevel=4,
-                )
-            elif writer.widened:
-                warnings.warn(
-                    f"{writer.path} holds samples beyond full scale and was written as 32-bit float to keep them",
-                    SeparationWarning,
-                    stacklevel=4,
-                )
+            note_full_scale(writer)
+
+
+def note_full_scale(writer: AudioWriter) -> None:
+    """Say of a file if samples beyond full scale changed it."""
+    if writer.limited:
+        note = f"{writer.path}: {writer.limited} samples beyond full scale were limited; write float WAV to keep them"
+    elif writer.widened:
+        note = f"{writer.path} holds samples beyond full scale and was written as 32-bit float to keep them"
+    else:
+        return
+    warnings.warn(note, SeparationWarning, stacklevel=5)

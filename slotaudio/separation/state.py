@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from slotaudio.errors import UserError
+from slotaudio.writing import replacing
 
 FORMAT = 1
 _HEADER = "slotaudio_stream"
@@ -44,10 +45,9 @@ def save_state(stream: object, path: str | os.PathLike[str], made_for: dict[str,
             values[place] = value
     header = json.dumps({"format": FORMAT, "made_for": made_for, "values": values})
     target = Path(path)
-    partial = target.with_name(target.name + ".partial")
     try:
-        save_file(tensors, partial, metadata={_HEADER: header})
-        os.replace(partial, target)
+        with replacing(target) as partial:
+            save_file(tensors, partial, metadata={_HEADER: header})
     except (OSError, SafetensorError) as error:
         raise UserError(f"the state cannot be saved to {target}: {error}") from None
 

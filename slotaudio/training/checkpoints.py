@@ -15,6 +15,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from slotaudio.errors import SlotaudioError
 from slotaudio.training.options import TrainOptions
 from slotaudio.training.processes import agreed, due
+from slotaudio.writing import replacing
 
 MONITORED = ("validation/si_sdr_i", "validation/si_sdr", "validation/loss")
 """What "best" means: the first of these that a validation gave."""
@@ -33,18 +34,13 @@ class AtomicFiles(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         self.failure = None
-        partial = f"{path}.partial"
         try:
-            with open(partial, "wb") as file:
+            with replacing(path) as partial, open(partial, "wb") as file:
                 torch.save(checkpoint, file)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(partial, path)
         except (OSError, RuntimeError) as error:  # torch reports a full disk as either
             self.failure = error
-        finally:
-            with contextlib.suppress(OSError):
-                os.unlink(partial)
 
     def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: Any = True) -> dict[str, Any]:
         return dict(torch.load(path, map_location=map_location, weights_only=True))

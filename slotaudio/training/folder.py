@@ -13,6 +13,7 @@ from slotaudio.errors import UserError
 from slotaudio.recipe import Recipe
 from slotaudio.toml import dump
 from slotaudio.training.processes import leads
+from slotaudio.writing import replacing
 
 FORMAT = 1
 """Of checkpoints; they say it, so that another version can tell."""
@@ -80,9 +81,8 @@ class RunFolder:
                     shutil.rmtree(found) if found.is_dir() else found.unlink(missing_ok=True)
             with tempfile.TemporaryFile(dir=self.path):
                 pass
-            partial = self.path / "recipe.toml.partial"  # another process may be reading it
-            partial.write_text(dump(self.recipe.table), encoding="utf-8")
-            partial.replace(self.path / "recipe.toml")
+            with replacing(self.path / "recipe.toml") as partial:  # another process may be reading it
+                partial.write_text(dump(self.recipe.table), encoding="utf-8")
         except OSError as error:
             raise UserError(f"the run's folder {self.path} cannot be written: {error}") from None
 

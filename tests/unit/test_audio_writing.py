@@ -5,7 +5,7 @@ import soundfile
 import torch
 
 from slotaudio import audio
-from slotaudio.errors import AudioFileError
+from slotaudio.errors import AudioFileError, UserError
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_an_exception_leaves_the_old_file_and_nothing_else(tmp_path):
 
 def test_existing_files_need_force(tmp_path):
     audio.write(tmp_path / "a.wav", torch.zeros(1, 10), 16000)
-    with pytest.raises(AudioFileError, match="exists already"):
+    with pytest.raises(UserError, match="exists already"):
         audio.write(tmp_path / "a.wav", torch.zeros(1, 10), 16000)
     audio.write(tmp_path / "a.wav", torch.zeros(1, 20), 16000, force=True)
     assert audio.info(tmp_path / "a.wav").frames == 20

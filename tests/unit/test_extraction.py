@@ -83,6 +83,20 @@ def test_a_wave_and_a_file_give_the_same(two, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["example.wav", "mixture.wav", "voice.wav"]
 
 
+@pytest.mark.parametrize(
+    ("name", "subtype", "told"),
+    [("voice.FLAC", "PCM_24", ["samples beyond full scale were limited"]), ("voice.WAV", "FLOAT", [])],
+)
+def test_samples_beyond_full_scale_in_files_of_any_case(two, tmp_path, recwarn, name, subtype, told):
+    separator, mixture, sources = two
+    soundfile.write(tmp_path / "mixture.wav", 20 * mixture[0].numpy(), RATE, subtype="FLOAT")
+    soundfile.write(tmp_path / "example.wav", sources[1, 0].numpy(), RATE)
+    goal = tmp_path / "new" / name
+    extract_file(separator, tmp_path / "mixture.wav", tmp_path / "example.wav", goal, least=0.0)
+    assert soundfile.info(goal).subtype == subtype
+    assert [str(each.message).partition(f"{goal}: ")[2].partition(" ")[2].partition(";")[0] for each in recwarn] == told
+
+
 def test_nobody_matches(two, tmp_path):
     separator, mixture, _ = two
     with pytest.warns(SeparationWarning, match="no voice in the wave is similar to the example"):

@@ -72,7 +72,7 @@ def test_a_run_killed_while_it_saved_goes_on_as_if_nothing_had_happened(tiny):
     assert parts["global_step"] == whole["global_step"] == 6
     assert all(torch.equal(parts["state_dict"][name], weight) for name, weight in whole["state_dict"].items())
     assert losses(tiny / "parts") == losses(tiny / "whole")
-    assert not list(tiny.glob("parts/*.partial"))
+    assert not list(tiny.glob("parts/*.part.*"))
 
 
 def losses(folder):
@@ -99,7 +99,7 @@ def test_a_full_disk_keeps_the_checkpoint_before(tiny, monkeypatch, capsys):
     assert "the checkpoint of step 4 was not saved" in capsys.readouterr().err
     monkeypatch.undo()
     assert torch.load(tiny / "run/last.ckpt", weights_only=True)["global_step"] == 2
-    assert not list(tiny.glob("run/*.partial"))
+    assert not list(tiny.glob("run/*.part.*"))
 
 
 def test_a_disk_too_full_for_the_log_keeps_the_checkpoint_too(tiny, monkeypatch):

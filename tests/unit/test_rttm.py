@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from slotaudio.errors import UserError
 from slotaudio.rttm import Turn, read_rttm, write_rttm
+from slotaudio.writing import partial_path
 
 milliseconds = st.integers(0, 3_600_000).map(lambda n: n / 1000)
 turns = st.lists(st.builds(Turn, milliseconds, milliseconds, st.sampled_from(["a", "b", "c"]), st.just("talk")))
@@ -54,3 +55,13 @@ def test_errors_say_what_and_where(tmp_path):
 def test_turns_are_written_in_order_of_time(tmp_path):
     write_rttm(tmp_path / "a.rttm", [Turn(5.0, 1.0, "b"), Turn(0.0, 1.0, "a")])
     assert [line.split()[3] for line in (tmp_path / "a.rttm").read_text().splitlines()] == ["0.000", "5.000"]
+
+
+def test_a_timeline_that_cannot_be_written_leaves_the_older_one(tmp_path):
+    path = tmp_path / "talk.rttm"
+    write_rttm(path, [Turn(0.0, 1.0, "slot1")])
+    before = path.read_text()
+    partial_path(path).mkdir()  # in the way, as a full disk would be
+    with pytest.raises(UserError, match=r"cannot write .*talk\.rttm"):
+        write_rttm(path, [Turn(0.0, 2.0, "slot1")])
+    assert path.read_text() == before

@@ -1,0 +1,28 @@
+"""Files take their place whole or not at all."""
+
+import pytest
+
+from slotaudio.writing import replacing
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_a_block_that_fails_leaves_what_was_there(tmp_path, error):
+    path = tmp_path / "notes.txt"
+    path.write_text("old")
+
+    def fail():
+        with replacing(path) as partial:
+            partial.write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        fail()
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("notes.txt", "old")]
+
+
+def test_a_file_that_cannot_take_its_place_is_removed(tmp_path):
+    folder = tmp_path / "talk.rttm"
+    folder.mkdir()
+    with pytest.raises(OSError, match="directory"), replacing(folder) as partial:
+        partial.touch()
+    assert list(tmp_path.iterdir()) == [folder]
