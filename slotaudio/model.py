@@ -160,6 +160,19 @@ def on_device(device: str | torch.device | None, model: SlotModel) -> SlotModel:
         raise UserError(f"device {str(device)!r} cannot be used here: {str(error).splitlines()[0]}") from None
 
 
+def use_threads(threads: int | None) -> None:
+    """Let torch compute with so many threads in this process; None leaves that to it.
+
+    Raises:
+        UserError: less than one.
+    """
+    if threads is None:
+        return
+    if threads < 1:
+        raise UserError(f"{threads} threads cannot compute anything; give 1 or more")
+    torch.set_num_threads(threads)
+
+
 def _by_recording(features: Features, batch: int) -> Features:
     """Put the windows of each recording in order along the steps axis."""
     tokens = rearrange(

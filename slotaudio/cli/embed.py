@@ -82,16 +82,12 @@ def make(
     Raises:
         UserError: see `slotaudio.representation.embedder`.
     """
+    from slotaudio.model import use_threads
     from slotaudio.representation import embedder
     from slotaudio.representation.naming import resolved
     from slotaudio.toml import set_value
 
-    if threads is not None:
-        import torch
-
-        if threads < 1:
-            raise UserError(f"{threads} threads cannot compute anything; give 1 or more")
-        torch.set_num_threads(threads)
+    use_threads(threads)
     table: dict[str, Any] = {"name": features}
     for assignment in assignments:
         set_value(table, assignment)

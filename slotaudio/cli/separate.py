@@ -9,6 +9,7 @@ from slotaudio.cli.counting import counted
 from slotaudio.cli.reporting import progress_bar, report, waiting
 from slotaudio.cli.separate_list import separate_list
 from slotaudio.errors import UserError
+from slotaudio.writing import check_free
 
 if TYPE_CHECKING:
     from slotaudio.plotting import RecordingPictures
@@ -103,7 +104,6 @@ def separate(
     if list_ is not None and (force or plot):
         raise UserError("--list goes with neither --force nor --plot; to do all of it anew, choose another folder")
     with waiting("loading the model", quiet):
-        from slotaudio.audio.writing import check_free
         from slotaudio.separation.files import output_paths
 
         options = {"joining": joining, "overlap": overlap, "sources": sources, "mask": mask, "precision": precision}

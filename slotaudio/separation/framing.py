@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from slotaudio.errors import UserError
+
 _EDGE, _AT_ONCE = 0.25, 4.0
 """Seconds of silence at the ends, at most, and of windows that go through a model together."""
 
@@ -27,11 +29,20 @@ class Framing:
 
         Args:
             window: in samples.
-            overlap: share of a window.
+            overlap: share of a window, 0 to 0.9.
             sample_rate: of the model, in hertz.
             at_once: some four seconds of windows by default.
-            ahead: seconds that are heard before anything in them is joined.
+            ahead: seconds that are heard before anything in them is joined, 0 to 60.
+
+        Raises:
+            UserError: one of them outside its range.
         """
+        if not 0 <= overlap <= 0.9:
+            raise UserError(f"an overlap of {overlap} is outside 0 to 0.9")
+        if at_once is not None and at_once < 1:
+            raise UserError(f"{at_once} windows at once: give 1 or more")
+        if not 0 <= ahead <= 60:
+            raise UserError(f"{ahead} seconds ahead are outside 0 to 60")
         hop = max(1, window - round(window * overlap))
         lead = min(window - hop, round(_EDGE * sample_rate))
         at_once = at_once or max(1, round(_AT_ONCE * sample_rate / window))

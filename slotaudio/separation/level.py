@@ -33,9 +33,10 @@ class Level:
     def gains(self, windows: Float[Tensor, "batch steps channels window"]) -> Float[Tensor, "batch steps"]:
         """Return the factor of each window, in order; 1 as long as all is silent."""
         gains = []
-        # pieces of half a second, or whole windows where these are shorter
-        parts = windows.unfold(-1, min(self._part, windows.shape[-1]), max(1, self._part // 2))
-        powers = parts.square().mean(dim=(2, 4)).amax(dim=2)
+        size = min(self._part, windows.shape[-1])  # half a second, or whole windows where these are shorter
+        parts = windows.unfold(-1, size, max(1, self._part // 2)).square().mean(dim=(2, 4))
+        last = windows[..., -size:].square().mean(dim=(2, 3))  # which may lie between two of the others
+        powers = torch.maximum(parts.amax(dim=2), last)
         for power in powers.unbind(1):
             self.loudest = power if self.loudest is None else torch.maximum(self.loudest * self._keep, power)
             factor = (self._target * self.loudest.rsqrt()).clamp(max=_MOST)

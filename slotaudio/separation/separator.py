@@ -1,7 +1,7 @@
 """`Separator`: a model, and everything needed to use it on recordings of any length, rate and level."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +10,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import pad
 
-from slotaudio.compose import build
 from slotaudio.errors import UserError
-from slotaudio.model import SlotModel, on_device
+from slotaudio.model import SlotModel, on_device, use_threads
 from slotaudio.resampling import resample
-from slotaudio.separation.continuity import ByContinuity
 from slotaudio.separation.framing import Framing
-from slotaudio.separation.identity import VoiceMemory
 from slotaudio.separation.intake import (
     BLOCK,
     Blocks,
@@ -28,15 +25,15 @@ from slotaudio.separation.intake import (
     check_rate,
     opened,
 )
-from slotaudio.separation.joining import AsGiven, Automatic, ByReference, JoiningRule, LoudestFirst
+from slotaudio.separation.joining import ByReference, JoiningRule
 from slotaudio.separation.level import TRAINED
 from slotaudio.separation.masks import mask_function
 from slotaudio.separation.observation import Observation
-from slotaudio.separation.orders import MOST_ORDERED
+from slotaudio.separation.predictor import WindowPredictor
 from slotaudio.separation.presence import PresenceMeter, source_range
+from slotaudio.separation.rules import blind_rules, matcher_of
 from slotaudio.separation.separated import Separated, separated
 from slotaudio.separation.stream import SourceStream
-from slotaudio.separation.turns import TurnFollower
 from slotaudio.spec import Spec
 
 if TYPE_CHECKING:
@@ -108,18 +105,9 @@ class Separator:
             raise UserError(f"precision {precision!r} is not known; choose 'fp32' or 'bf16'")
         if joining not in ("auto", "overlap", "given"):
             raise UserError(f"joining {joining!r} is not known; choose 'auto', 'overlap' or 'given'")
-        if not 0 <= overlap <= 0.9:
-            raise UserError(f"an overlap of {overlap} is outside 0 to 0.9")
         if not 0.1 <= long_window <= 600:
             raise UserError(f"a long_window of {long_window} seconds is outside 0.1 to 600")
-        if windows_at_once is not None and windows_at_once < 1:
-            raise UserError(f"{windows_at_once} windows at once: give 1 or more")
-        if not 0 <= ahead <= 60:
-            raise UserError(f"{ahead} seconds ahead are outside 0 to 60")
-        if threads is not None:
-            if threads < 1:
-                raise UserError(f"{threads} threads cannot compute anything; give 1 or more")
-            torch.set_num_threads(threads)
+        use_threads(threads)
         self.model = on_device(device, model).eval()
         self.joining = joining
         self.sources = source_range(sources, model.slots)
@@ -131,9 +119,8 @@ class Separator:
         self.seed = seed
         self.precision = precision
         window = model.window_samples or round(long_window * model.sample_rate)
-        ahead = 0.0 if joining == "given" or model.names else ahead
-        self.ahead = ahead
-        self.framing = Framing.of(window, overlap, model.sample_rate, windows_at_once, ahead)
+        self.ahead = 0.0 if joining == "given" or model.names else ahead
+        self.framing = Framing.of(window, overlap, model.sample_rate, windows_at_once, self.ahead)
 
     @classmethod
     def from_pretrained(cls, name: str | os.PathLike[str] = "default", **options: Any) -> "Separator":
@@ -183,7 +170,7 @@ class Separator:
         rule = None
         if reference is not None:
             sources = resample(as_sources(reference, wave), rate, self.sample_rate)
-            rule = ByReference(self._matcher(), pad(sources, (self.framing.lead, 0)), self.framing.hop)
+            rule = ByReference(matcher_of(self.model), pad(sources, (self.framing.lead, 0)), self.framing.hop)
         meter = self.presence_meter(observer)
         stream = self.open(rate, rule, meter.update)
         fit = channel_map(batch.shape[1], self.model.frontend.channels, "the wave")
@@ -215,7 +202,16 @@ class Separator:
             UserError, AudioFileError: as for calling the separator, and a file or block of another rate than given.
         """
         with opened(source, sample_rate, self.sample_rate) as (blocks, rate, name):
-            yield from self._pieces(blocks, rate, name, observer)
+            stream, recording, fit = self.open(rate, observer=observer), UpToDamage(blocks), None
+            for block in recording:
+                fit = fit or channel_map(block.shape[1], self.model.frontend.channels, name)
+                piece = stream.push(fit(block))
+                if piece.shape[-1]:
+                    yield piece[0]
+            if stream.received:
+                yield stream.finish()[0]
+            if recording.damage is not None:
+                raise recording.damage
 
     def slots(
         self,
@@ -296,49 +292,19 @@ class Separator:
         """
         check_rate(sample_rate)
         follower = None
-        if rule is None and (self.joining == "given" or self.model.names):
-            rule = AsGiven()
-        elif rule is None and self.sources == (1, 1) and self.model.slots > 1:
-            rule = LoudestFirst()
-        elif rule is None:
-            rule, follower = self._blind(), self._follower()
-            rule = Automatic(rule) if self.joining == "auto" else rule
-        options = (self.mask, self.consistent, self.level, self.seed, observer, self.precision, self.rest, follower)
-        return SourceStream(self.model, self.framing, rule, sample_rate, *options)
+        if rule is None:
+            rule, follower = blind_rules(self.model, self.framing, self.joining, self.ahead, self.sources)
+        return SourceStream(
+            WindowPredictor(self.model, self.framing, self.mask, self.level, self.seed, self.precision),
+            self.framing,
+            rule,
+            sample_rate,
+            consistent=self.consistent,
+            rest=self.rest,
+            follower=follower,
+            observer=observer,
+        )
 
     def presence_meter(self, observer: Observer | None = None) -> PresenceMeter:
         """Return what finds out which outputs are sources, to observe a stream of this separator."""
         return PresenceMeter(self.model.slots, self.framing.hop / self.sample_rate, observer)
-
-    def _pieces(
-        self, blocks: Iterable[Tensor], sample_rate: int, name: str, observer: Observer | None
-    ) -> Iterator[Float[Tensor, "slots channels time"]]:
-        stream, fit = self.open(sample_rate, observer=observer), None
-        source = UpToDamage(blocks)
-        for block in source:
-            if fit is None:
-                fit = channel_map(block.shape[1], self.model.frontend.channels, name)
-            piece = stream.push(fit(block))
-            if piece.shape[-1]:
-                yield piece[0]
-        if stream.received:
-            yield stream.finish()[0]
-        if source.damage is not None:
-            raise source.damage
-
-    def _blind(self) -> ByContinuity:
-        memory = VoiceMemory(self.sample_rate, fresh=self.framing.hop / self.framing.window)
-        # in a long window of a model of any length voices may change places, which nothing in its overlaps tells
-        lapses = (1e-7 if self.model.window else 0.05, 0.01)
-        return ByContinuity(self._matcher(), memory, self.sample_rate, lapses=lapses)
-
-    def _follower(self) -> TurnFollower | None:
-        slots = self.model.slots
-        # a model that says of each window which slots hold a voice, and is asked, would say it of the wrong outputs
-        counts = self.sources not in (None, (slots, slots)) and getattr(self.model.bottleneck, "presence", None)
-        if self.model.window is not None or counts or not self.ahead or not 2 <= slots <= MOST_ORDERED:
-            return None
-        return TurnFollower(self._matcher(), self.sample_rate, self.ahead / 4)
-
-    def _matcher(self) -> Any:
-        return self.model.matcher if self.model.matcher is not None else build("matcher", "hungarian")

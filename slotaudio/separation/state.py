@@ -61,7 +61,8 @@ def load_state(stream: object, path: str | os.PathLike[str], made_for: dict[str,
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})[_HEADER])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
+            # copied to where torch puts tensors: products of matrices round by where their rows lie in memory
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118  (no mapping)
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise UserError(f"{path} is not the state of a stream: {error}") from None
     if header["format"] != FORMAT:

@@ -8,27 +8,23 @@ the sources are the same.
 
 import os
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import torch
-from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from slotaudio.errors import UserError
-from slotaudio.model import SlotModel
 from slotaudio.resampling import Resampler
 from slotaudio.separation.framing import Framing
 from slotaudio.separation.joining import Joiner, JoiningRule, SlotWindow, take
-from slotaudio.separation.level import Level
-from slotaudio.separation.masks import synthesise
-from slotaudio.separation.observation import Observation, levels, of_window, reordered
+from slotaudio.separation.observation import Observation, levels, reordered
+from slotaudio.separation.predictor import WindowPredictor
 from slotaudio.separation.residual import ResidualSharer
 from slotaudio.separation.state import fingerprint, load_state, save_state
 from slotaudio.separation.turns import TurnFollower
 from slotaudio.separation.windows import count, split
-from slotaudio.spec import Spec
 from slotaudio.types import Slots
 
 
@@ -36,57 +32,46 @@ class SourceStream:
     """Separate a recording that arrives in blocks; made by `Separator.open`.
 
     Args:
-        model: in evaluation mode.
+        predictor: of this recording.
         framing: windows and hops.
         rule: the order of each window's slots.
-        follower: brings back who changes places inside of windows; None for nobody.
         sample_rate: of the blocks, and of what comes back.
-        mask: how magnitudes become masks.
         consistent: make the outputs add up to the mixture.
         rest: but for what the model leaves of the frequencies that it hears.
-        target: level in decibels that the model expects; None leaves levels alone.
-        seed: of slots that start from noise.
+        follower: brings back who changes places inside of windows; None for nobody.
         observer: called with every window.
-        precision: ``"bf16"`` lets the model compute its matrix products in bfloat16.
     """
 
     def __init__(
         self,
-        model: SlotModel,
+        predictor: WindowPredictor,
         framing: Framing,
         rule: JoiningRule,
         sample_rate: int,
-        mask: Spec,
-        consistent: bool = True,
-        target: float | None = None,
-        seed: int = 0,
-        observer: Callable[[Observation], None] | None = None,
-        precision: str = "fp32",
-        rest: bool = False,
-        follower: TurnFollower | None = None,
+        *,
+        consistent: bool,
+        rest: bool,
+        follower: TurnFollower | None,
+        observer: Callable[[Observation], None] | None,
     ) -> None:
-        self.model = model
-        self.precision = precision
+        self.model = model = predictor.model
         self.framing = framing
-        self.mask = mask
         self.observer = observer
-        self._device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
         self._sample_rate = sample_rate
         self._in = Resampler(sample_rate, model.sample_rate)
         self._out = Resampler(model.sample_rate, sample_rate)
-        self._level = None if target is None else Level(model.sample_rate, framing.hop, target)
+        self._predictor = predictor
         self._joiner = Joiner(framing.window, framing.hop, rule)
         self._follower = follower
         self._sharer = ResidualSharer(sample_rate // 100) if consistent else None
         self._rest = consistent and rest
-        self._generator = torch.Generator(self._device).manual_seed(seed)
-        self._initial: Tensor | None = None  # slots carried over from the last window
         self._buffer: Tensor | None = None  # model's rate, from the start of the next window
         self._unjoined: Tensor | None = None  # model's rate, from the next sample to be joined; where a rest is left
         self._past: Tensor | None = None  # model's rate, what came right before the buffer
         self._mixture: Tensor | None = None  # input's rate, from the next sample to be finished
         self.received = 0
         """Samples pushed so far."""
+        self._over = False
         self._resampled = self._windows = self._joined = self._made = 0
 
     @property
@@ -97,7 +82,12 @@ class SourceStream:
 
     @torch.no_grad()
     def push(self, wave: Float[Tensor, "batch channels time"]) -> Float[Tensor, "batch slots channels finished"]:
-        """Take the next block and return what is finished of the sources, possibly no samples."""
+        """Take the next block and return what is finished of the sources, possibly no samples.
+
+        Raises:
+            UserError: the stream is finished.
+        """
+        self._check_going()
         if self._mixture is None:
             self._mixture = wave[..., :0]
             self._buffer = wave.new_zeros(*wave.shape[:2], self.framing.lead)
@@ -111,8 +101,15 @@ class SourceStream:
 
     @torch.no_grad()
     def finish(self) -> Float[Tensor, "batch slots channels finished"]:
-        """Return the rest; all pieces together are as long as all blocks together."""
-        assert self._buffer is not None, "finish() before the first push()"
+        """Return the rest; all pieces together are as long as all blocks together.
+
+        Raises:
+            UserError: nothing was pushed, or the stream is finished already.
+        """
+        self._check_going()
+        if self._buffer is None:
+            raise UserError("this stream got no block yet: push() one before finish()")
+        self._over = True
         framing = self.framing
         pieces = [self._separate(self._in.finish(), least=framing.together)]
         length = self._resampled
@@ -145,20 +142,22 @@ class SourceStream:
             UserError: the file is no such state, or the model, the rate or an option differs (says which).
         """
         load_state(self, path, self._made_for())
-        if self._initial is not None:
-            self._initial = self._initial.to(self._device)
+
+    def _check_going(self) -> None:
+        if self._over:
+            raise UserError("this stream is finished: open another one for another recording")
 
     def _made_for(self) -> dict[str, Any]:
         return {
             "model": fingerprint(self.model),
             "sample rate": self._sample_rate,
             "framing": asdict(self.framing),
-            "mask": self.mask.to_dict(),
+            "mask": self._predictor.mask.to_dict(),
             "joining": type(self._joiner.rule).__name__,
             "turns": self._follower is not None,
             "consistency": self._sharer is not None,
             "rest": self._rest,
-            "level": self._level is not None,
+            "level": self._predictor.level is not None,
         }
 
     def _separate(
@@ -166,7 +165,7 @@ class SourceStream:
     ) -> Float[Tensor, "batch slots channels joined"]:
         """Append to the buffer and take windows from it, as long as there are `least` of them.
 
-        The last window may end in `padding`, see `_heard`.
+        The last window may end in `padding`, see `WindowPredictor`.
         """
         assert self._buffer is not None
         self._resampled += wave.shape[-1]
@@ -183,74 +182,26 @@ class SourceStream:
                 steps = min(steps, ready - 1)  # the last by itself
             stretch = self._buffer[..., : (steps - 1) * framing.hop + framing.window]
             windows = split(stretch, framing.window, framing.hop)
-            pieces += self._windows_through_model(windows, padding if ready == 1 else 0)
+            pieces += self._join_windows(windows, padding if ready == 1 else 0)
             self._past = self._buffer[..., (steps - 1) * framing.hop : steps * framing.hop]
             self._buffer = self._buffer[..., steps * framing.hop :]
         return torch.cat(pieces, dim=-1)
 
-    def _windows_through_model(
-        self, windows: Float[Tensor, "batch steps channels window"], padding: int = 0
+    def _join_windows(
+        self, windows: Float[Tensor, "batch steps channels window"], padding: int
     ) -> list[Float[Tensor, "batch slots channels hop"]]:
-        batch, steps = windows.shape[:2]
-        windows, earlier, unheard = self._heard(windows, padding)
-        gains = windows.new_ones(batch, steps) if self._level is None else self._level.gains(windows)
-        gains = rearrange(gains, "batch steps -> batch steps 1 1")
-        parts = [self._predicted(part) for part in (windows * gains).split(self.framing.at_once, dim=1)]
-        waves = torch.cat([waves.to(windows) for waves, *_ in parts], dim=1) / gains[:, :, None]
-        waves = torch.nn.functional.pad(waves[..., earlier:], (0, unheard))
-        seen = [slots for _, each, _ in parts for slots in each]
-        carried = self._initial is not None
+        predicted = self._predictor(windows, self._past if self._windows else None, padding)
         upcoming = [
-            SlotWindow(wave, slots.vectors.mean(dim=1).to(wave), carried=carried)
-            for wave, slots in zip(waves.unbind(1), seen, strict=True)
+            SlotWindow(wave, slots.vectors.mean(dim=1).to(wave), carried=predicted.carried)
+            for wave, slots in zip(predicted.waves.unbind(1), predicted.slots, strict=True)
         ]
         self._joiner.foresee(upcoming)
-        positions = _within(parts[0][2], unheard - earlier, self.framing.window)
         pieces = []
-        for window, slots in zip(upcoming, seen, strict=True):
+        for window, slots in zip(upcoming, predicted.slots, strict=True):
             piece, order = self._joiner.push(window)
             pieces.append(self._without_lead(piece))
-            self._observe(slots, positions, order, window.waves, earlier)
+            self._observe(slots, predicted.positions, order, window.waves, predicted.earlier)
         return pieces
-
-    def _predicted(
-        self, windows: Float[Tensor, "batch steps channels heard"]
-    ) -> tuple[Float[Tensor, "batch steps slots channels heard"], list[Slots], Float[Tensor, "tokens axes"]]:
-        """Return what the model makes of windows: waves, the slots of each, and where the tokens lie in one."""
-        batch, steps = windows.shape[:2]
-        initial = self._initial
-        if initial is None:
-            initial = self.model.initial_slots(batch, self._generator)
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            prediction = self.model(windows.to(self._device), initial)
-        slots = _in_float32(prediction.slots)
-        self._initial = slots.carried
-        if prediction.estimates.magnitudes is None and self.mask != self.model.mask:
-            raise UserError(f"mask {self.mask.name!r} was asked for, but the model's decoder leaves no choice of mask")
-        waves = synthesise(prediction.estimates, prediction.spectrum, self.model.frontend, self.mask)
-        waves = rearrange(
-            waves, "(batch steps) slots channels window -> batch steps slots channels window", steps=steps
-        )
-        seen = [of_window(slots, step, steps) for step in range(steps)]
-        return waves, seen, prediction.features.positions
-
-    def _heard(
-        self, windows: Float[Tensor, "batch steps channels window"], padding: int
-    ) -> tuple[Float[Tensor, "batch steps channels heard"], int, int]:
-        """Return what the model hears of windows, the earlier samples in it, and how many of the window are missing.
-
-        A model of any length never learned what follows a recording, and seconds of digital silence cost it
-        decibels: instead of the `padding` of a last window it hears what came before, if anything did.
-        """
-        unheard = max(0, min(padding, windows.shape[-1] - self.model.sample_rate // 10))
-        if self.model.window is not None or not unheard:
-            return windows, 0, 0
-        heard = windows[..., : windows.shape[-1] - unheard]
-        if not self._windows:
-            return heard, 0, unheard
-        assert self._past is not None
-        past = rearrange(self._past, "batch channels past -> batch 1 channels past")
-        return torch.cat([past[..., past.shape[-1] - unheard :], heard], dim=-1), unheard, unheard
 
     def _observe(
         self,
@@ -294,19 +245,3 @@ class SourceStream:
             sources, heard = sources[:, :-1], sources[:, -1]
             mixture = mixture - heard + sources.sum(dim=1)
         return sources if self._sharer is None else self._sharer.push(mixture, sources)
-
-
-def _in_float32(slots: Slots) -> Slots:
-    """Undo what autocast made of slots: nobody who looks at them has to know of bfloat16."""
-    values = {name: value for name, value in vars(slots).items() if value is not None}
-    return replace(
-        slots, **{name: value.to(torch.promote_types(value.dtype, torch.float32)) for name, value in values.items()}
-    )
-
-
-def _within(positions: Float[Tensor, "tokens axes"], missing: int, window: int) -> Float[Tensor, "tokens axes"]:
-    """Return positions within a whole window of tokens whose window lacked its last `missing` samples."""
-    if not missing:
-        return positions
-    time = (positions[:, -1:] + 1) * (1 - missing / window) - 1
-    return torch.cat([positions[:, :-1], time], dim=-1)

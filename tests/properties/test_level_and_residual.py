@@ -134,3 +134,10 @@ def test_who_owns_what_is_above_is_told_by_the_top_of_the_band():
     shared = torch.cat([sharer.push(waves.sum(1) + above, waves), sharer.finish()], dim=-1)
     gained = (shared - waves).square().sum(-1).flatten()
     assert gained[1] > 3 * gained[0]  # the vowel is 20 times as loud
+
+
+@pytest.mark.parametrize("length", [124, 100, 60, 51])
+def test_the_end_of_a_window_counts_whatever_its_length(length):
+    window = torch.zeros(1, 1, 1, length)
+    window[..., -50:] = 0.1
+    assert Level(100, 50, -20.0).gains(window) == pytest.approx(1.0, rel=1e-3)

@@ -200,8 +200,30 @@ def test_state_is_saved_after_windows_were_heard(tmp_path, bottleneck, joining):
     first.save(tmp_path / "state")
     second.restore(tmp_path / "state")
     pieces += [second.push(blocks[1]), second.finish()]
-    # products of matrices round by where their rows lie in memory
-    torch.testing.assert_close(torch.cat(pieces, -1), torch.cat(expected, -1), rtol=0, atol=1e-6)
+    assert torch.equal(torch.cat(pieces, -1), torch.cat(expected, -1))
+
+
+def test_slots_that_start_from_noise_are_the_same_however_many_windows_go_at_once():
+    made = apart(model("slot_attention"))
+    one, some, many = (Separator(made, joining="given", windows_at_once=n)(wave()[0, 0]).sources for n in (1, 5, 16))
+    torch.testing.assert_close(one, many, rtol=0, atol=1e-5)
+    torch.testing.assert_close(some, many, rtol=0, atol=1e-5)
+
+
+def test_what_is_finished_takes_no_more(tmp_path):
+    separator = Separator(model())
+    stream, restored = separator.open(16000), separator.open(16000)
+    with pytest.raises(UserError, match="got no block yet"):
+        stream.finish()
+    stream.push(wave())
+    stream.finish()
+    stream.save(tmp_path / "talk.state")
+    restored.restore(tmp_path / "talk.state")
+    for over in (stream, restored):
+        with pytest.raises(UserError, match="this stream is finished: open another one"):
+            over.push(wave())
+        with pytest.raises(UserError, match="this stream is finished"):
+            over.finish()
 
 
 def test_the_seed_decides_slots_that_start_from_noise():

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slotaudio.separation.observation import of_window, reordered
-from slotaudio.separation.stream import _within
+from slotaudio.separation.predictor import within
 from slotaudio.separation.windows import count, fade_in, overlap_add, split
 from slotaudio.types import Slots
 
@@ -64,4 +64,4 @@ def test_attention_and_presence_go_with_their_slots():
 
 def test_tokens_of_a_shorter_window_lie_at_its_beginning():
     positions = torch.tensor([[0.5, -1.0], [0.5, 1.0]])
-    torch.testing.assert_close(_within(positions, 250, 1000), torch.tensor([[0.5, -1.0], [0.5, 0.5]]))
+    torch.testing.assert_close(within(positions, 250, 1000), torch.tensor([[0.5, -1.0], [0.5, 0.5]]))
