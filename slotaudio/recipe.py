@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 _COMPOSE = inspect.signature(compose).parameters
 _MODEL = tuple(name for name in _COMPOSE if name not in STAGES)
 _DATA = ("train", "validation")
+
+_VALIDATION_SEED = 2**31 - 1
+"""No seed that anybody trains with: else a data set that draws its mixtures would draw those of training."""
 _EXPLAINED = "reference/recipes"
 _KEYS = ("about", "model", *STAGES, "objective", "data", "train")
 
@@ -89,7 +92,7 @@ class Recipe:
         """Build the data sets of training and validation (None without a table).
 
         Unless the tables set them, they get the model's sample rate and channels; training also its window as
-        the length and the seed of ``[train]``.
+        the length and the seed of ``[train]``; validation a seed of its own, the same in every run.
 
         Raises:
             UserError: there is no ``[data.train]``.
@@ -103,7 +106,9 @@ class Recipe:
             )
         wave = {"rate": model.sample_rate, "sample_rate": model.sample_rate, "channels": model.frontend.channels}
         training = build("dataset", data["train"], seconds=model.window, seed=self.train.seed, **wave)
-        return training, build("dataset", data["validation"], **wave) if "validation" in data else None
+        if "validation" not in data:
+            return training, None
+        return training, build("dataset", data["validation"], seed=_VALIDATION_SEED, **wave)
 
 
 def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:

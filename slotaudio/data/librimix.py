@@ -140,6 +140,13 @@ class LibriMix(Dataset[Item]):
         self._state = torch.zeros(2, dtype=torch.int64).share_memory_()
 
     @property
+    def folder(self) -> SpeechFolder | None:
+        """The speakers that are heard, of listed and dynamic mixtures."""
+        if isinstance(self.mixtures, OfficialMixtures):
+            return None
+        return self.mixtures.speech.folder if isinstance(self.mixtures, DynamicMixtures) else self.mixtures.folder
+
+    @property
     def skipped(self) -> int:
         """How many mixtures were replaced by others because a file could not be read."""
         drawn = self.mixtures.speech.skipped if isinstance(self.mixtures, DynamicMixtures) else 0
@@ -239,9 +246,9 @@ def _speech(
     folder = SpeechFolder(place, rate, resample=rate != RATE)
     if lists is not None:
         wanted = {key for row in read_metadata(lists, sources) for key in row.keys}
-        kept = {name: tuple(u for u in us if key_of(u) in wanted) for name, us in folder.speakers.items()}
-        folder.speakers = {name: utterances for name, utterances in kept.items() if utterances}
-        gone = sorted(wanted.difference(key_of(u) for us in kept.values() for u in us))
+        kept = {u: key_of(u) for us in folder.speakers.values() for u in us if key_of(u) in wanted}
+        folder.keep_utterances(kept)
+        gone = sorted(wanted.difference(kept.values()))
         if gone:
             complaint = f"{len(gone)} of the {len(wanted)} utterances of {lists} ({described(gone)}) are not in {place}"
             _report_missing(complaint, len(folder.speakers), missing)

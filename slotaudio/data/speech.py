@@ -39,6 +39,12 @@ class SpeechFolder(Recordings):
         wanted = set(speakers)
         self.speakers = {name: files for name, files in self.speakers.items() if name in wanted}
 
+    def keep_utterances(self, utterances: Iterable[str]) -> None:
+        """Forget every other utterance, and the speakers who then have none."""
+        wanted = set(utterances)
+        kept = {name: tuple(file for file in files if file in wanted) for name, files in self.speakers.items()}
+        self.speakers = {name: files for name, files in kept.items() if files}
+
     def preload(self) -> None:
         """Keep every readable file in memory, see `keep_in_memory`.
 

@@ -249,7 +249,8 @@ def _warn_of_shared_speakers(training: Any, validation: Any) -> None:
     if shared:
         print(
             f"slotaudio: warning: {len(shared)} speakers are in training and in validation, whose figures will "
-            "flatter; data.train.split=train and data.validation.split=validation keep them apart",
+            "flatter: give validation a folder of other speakers, or, for data sets with that option, set "
+            "data.train.split=train and data.validation.split=validation",
             file=sys.stderr,
         )
 

@@ -3,6 +3,7 @@
 import tomllib
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -78,6 +79,14 @@ def test_data_sets_get_the_models_rate_window_and_seed(tiny):
     assert training.seed == 1
     assert training[0][0].shape == (1, 16000)
     assert validation[0][0].shape == (1, 32000)  # its own default: a window is too short to listen to
+
+
+def test_validation_draws_other_mixtures_than_training_and_the_same_in_every_run(tiny):
+    same = [f"data.{part}={{name='synthetic', seconds=1}}" for part in ("train", "validation")]
+    recipes = [load_recipe(tiny, [*same, f"train.seed={seed}"]) for seed in (0, 1)]
+    (training, validation), (_, again) = (recipe.datasets(recipe.model()) for recipe in recipes)
+    assert not torch.equal(training[0][0], validation[0][0])
+    assert torch.equal(validation[0][0], again[0][0])
 
 
 def test_a_recipe_without_data_says_how_to_name_some(tmp_path):

@@ -330,6 +330,16 @@ def test_what_does_not_fit_shows_before_a_folder_is_made(script):
     assert not (script.folder / "run").exists()
 
 
+@pytest.mark.parametrize(("part", "told"), [("train", True), ("dev", False)])
+def test_speakers_of_training_in_validation_are_told_of(script, capsys, part, told):
+    mixtures = {
+        place: f"{{name='librimix', path='bundled:{place}', seconds=0.5, size=2}}" for place in ("train", "dev")
+    }
+    changes = [f"data.train={mixtures['train']}", f"data.validation={mixtures[part]}"]
+    script.train("run", *changes, "model.window=0.5", "train.steps=1")
+    assert ("speakers are in training and in validation" in capsys.readouterr().err) == told
+
+
 def test_changes_of_a_resumed_run_are_told(script, capsys):
     script.train("run", "train.steps=1")
     script.train("run", "train.steps=2", resume=True)
