@@ -19,7 +19,7 @@ import torch
 
 from slotaudio.data.conversations import Conversations
 from slotaudio.data.folder import FolderMixtures
-from slotaudio.evaluation.results import Mean
+from slotaudio.evaluation.mean import Mean
 from slotaudio.metrics import score
 from slotaudio.separation.counting import Separators, count
 

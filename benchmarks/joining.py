@@ -23,7 +23,7 @@ from torch import Tensor
 from slotaudio import SlotModel, Spec
 from slotaudio.data.conversation import Conversation
 from slotaudio.data.conversations import Conversations
-from slotaudio.evaluation.results import Mean
+from slotaudio.evaluation.mean import Mean
 from slotaudio.identity import Identity, IdentityMeter
 from slotaudio.matchers.hungarian import Hungarian
 from slotaudio.pretrained import from_pretrained

@@ -21,6 +21,11 @@ _LEVEL_STEP = 3
 _OVERLAP_STEP = 25
 
 
+def speakers_of(metadata: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of the speakers of a mixture, as far as they are known."""
+    return tuple(str(speaker) for speaker in metadata.get("speakers", ()) if speaker)
+
+
 def mixture_labels(
     mixture: Float[Tensor, "channels time"],
     sources: Float[Tensor, "sources channels time"],
@@ -31,7 +36,7 @@ def mixture_labels(
 
     ``level`` and ``overlap`` are the ranges of 3 dB and of 25 % that ``level_difference`` and ``overlap_share`` lie in.
     """
-    speakers = [str(speaker) for speaker in metadata.get("speakers", ()) if speaker]
+    speakers = speakers_of(metadata)
     genders = [str(gender) for gender in metadata.get("genders", ()) if gender]
     heard = [source.mean(dim=0).numpy() for source in sources if bool(source.any())]
     levels = [active_level(wave, rate) for wave in heard]

@@ -64,6 +64,7 @@ def evaluate_long(
                 {name: float(getattr(found, name)) for name in VALUES}
                 | {"returns": float(found.returns), "right_presence": windows, "right_number": float(number)}
                 | {"real_time_factor": (time.perf_counter() - began) / seconds},
+                conversation.speakers,
             )
             done += 1
 

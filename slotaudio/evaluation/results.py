@@ -1,4 +1,4 @@
-"""Results: one `Result` per mixture and row, means with their confidence, CSV files and the table."""
+"""Results: one `Result` per mixture and row, their means, and CSV files of both."""
 
 import csv
 import math
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from slotaudio.errors import DataError
-from slotaudio.evaluation.labels import RANGES, mixture_labels
+from slotaudio.evaluation.labels import RANGES, mixture_labels, speakers_of
+from slotaudio.evaluation.mean import Mean
 from slotaudio.evaluation.rows import Row
 from slotaudio.metrics import score
 from slotaudio.writing import replacing
@@ -31,6 +31,8 @@ class Result:
     values: Mapping[str, float]
     """Decibels by metric, the mean over the audible sources; NaN where there is none. ``right_number`` is 1 where as
     many outputs were found present as sources are audible, else 0."""
+    speakers: tuple[str, ...] = ()
+    """Who is heard, as far as it is known."""
 
 
 def evaluate(
@@ -55,32 +57,7 @@ def evaluate(
             values["surplus"] = float(scored.surplus)
             values["right_number"] = float(separated.found == labels["active"])
             values["real_time_factor"] = seconds * sample_rate / mixture.shape[-1]
-            yield Result(of_row | labels, values)
-
-
-@dataclass(frozen=True)
-class Mean:
-    """A mean over mixtures and half its 95 % confidence interval (Student's t)."""
-
-    mean: float
-    half_width: float
-    count: int
-
-    @classmethod
-    def of(cls, values: Iterable[float]) -> "Mean":
-        """Average what is not NaN; the interval of fewer than two values is NaN."""
-        from scipy.special import stdtrit
-
-        finite = np.array([value for value in values if not math.isnan(value)])
-        if finite.size < 2:
-            return cls(float(finite.mean()) if finite.size else math.nan, math.nan, finite.size)
-        half = stdtrit(finite.size - 1, 0.975) * finite.std(ddof=1) / math.sqrt(finite.size)
-        return cls(float(finite.mean()), float(half), finite.size)
-
-    def __str__(self) -> str:
-        if not self.count:
-            return "–"
-        return f"{self.mean:.2f}" + ("" if math.isnan(self.half_width) else f" ±{self.half_width:.2f}")
+            yield Result(of_row | labels, values, speakers_of(metadata))
 
 
 def summarise(results: Iterable[Result], by: Sequence[str]) -> dict[tuple[str | float, ...], dict[str, Mean]]:
@@ -94,7 +71,10 @@ def summarise(results: Iterable[Result], by: Sequence[str]) -> dict[tuple[str | 
     rank = {row: number for number, row in enumerate(dict.fromkeys(_row(key, by) for key in groups))}
     ordered = sorted(groups.items(), key=lambda group: (rank[_row(group[0], by)], _beginnings(group[0], by)))
     return {
-        key: {name: Mean.of(result.values[name] for result in group) for name in group[0].values}
+        key: {
+            name: Mean.of((result.values[name] for result in group), (result.speakers for result in group))
+            for name in group[0].values
+        }
         for key, group in ordered
     }
 
@@ -119,7 +99,10 @@ def write_results(path: Path, results: Sequence[Result]) -> None:
 
 
 def write_summary(path: Path, results: Sequence[Result], by: Sequence[str]) -> None:
-    """Write one line per combination of the labels `by`: means, and ``_ci95`` for half their intervals.
+    """Write one line per combination of the labels `by`: means and their intervals (see `Mean`).
+
+    After its name each value has ``_ci95`` for half the interval for other mixtures, ``_low95`` and ``_high95`` for
+    the ends of that for other speakers, and ``_n`` for how many mixtures it is the mean of.
 
     Raises:
         DataError: the file cannot be written.
@@ -128,7 +111,9 @@ def write_summary(path: Path, results: Sequence[Result], by: Sequence[str]) -> N
     for key, means in summarise(results, by).items():
         cells: dict[str, Any] = dict(zip(by, key, strict=True))
         for name, mean in means.items():
-            cells |= _rounded({name: mean.mean, f"{name}_ci95": mean.half_width}) | {f"{name}_n": mean.count}
+            low, high = mean.speakers
+            ends = {f"{name}_ci95": mean.half_width, f"{name}_low95": low, f"{name}_high95": high}
+            cells |= _rounded({name: mean.mean} | ends) | {f"{name}_n": mean.count}
         lines.append(cells)
     _write(path, lines)
 

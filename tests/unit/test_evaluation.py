@@ -15,9 +15,10 @@ from slotaudio.data.synthetic import SyntheticMixtures
 from slotaudio.errors import DataError, UserError
 from slotaudio.evaluation.data import evaluation_data, items
 from slotaudio.evaluation.labels import LABELS, mixture_labels
-from slotaudio.evaluation.results import Mean, Result, evaluate, summarise, write_results, write_summary
+from slotaudio.evaluation.mean import Mean
+from slotaudio.evaluation.results import Result, evaluate, summarise, write_results, write_summary
 from slotaudio.evaluation.rows import informed_rows, model_rows
-from slotaudio.evaluation.table import BY
+from slotaudio.evaluation.table import BY, results_table
 from slotaudio.model import SlotModel
 from slotaudio.types import Estimates, Features, Slots
 
@@ -171,6 +172,47 @@ def test_mean_and_confidence():
     assert str(mean) == "3.00 ±2.91"
     assert str(Mean.of([1.5])) == "1.50"
     assert str(Mean.of([math.nan])) == "–"
+
+
+def test_speakers_who_differ_make_the_mean_less_certain_for_others_than_for_themselves():
+    """Simulated: how good a mixture is depends on its speakers alone; more mixtures of them tell nothing new."""
+    names = [f"speaker {n}" for n in range(20)]
+    inside, widths = 0, []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        quality = dict(zip(names, rng.normal(10, 2, len(names)), strict=True))
+        pairs = [tuple(rng.choice(names, 2, replace=False)) for _ in range(200)]
+        mean = Mean.of((sum(quality[name] for name in pair) for pair in pairs), pairs)
+        low, high = mean.speakers
+        inside += low < 20 < high
+        widths.append((high - low) / 2 / mean.half_width)
+    assert inside >= 35  # 95 % of 40 are 38
+    assert np.mean(widths) > 2
+
+
+def test_nothing_is_said_of_other_speakers_where_they_are_unknown_or_few():
+    values = np.linspace(9, 11, 10)
+    few = [("a", "b"), ("b", "c"), ("c", "d"), ("d", "a"), ("a", "c")] * 2
+    unknown = [*[(f"{n}", f"{n + 1}") for n in range(9)], ()]
+    for speakers in ((), few, unknown):
+        assert all(map(math.isnan, Mean.of(values, speakers).speakers))
+    many = [(f"{n}", f"{n + 1}", f"{n + 2}")[: 1 + n % 3] for n in range(10)]
+    low, high = Mean.of(values, many).speakers
+    assert 9 <= low < 10 < high <= 11
+    assert Mean.of([*values, math.nan], [*many, ()]).speakers == (low, high)
+
+
+def test_intervals_for_other_speakers_are_shown_and_written(tmp_path):
+    results = [
+        Result({"system": "a", "mixture": str(n)}, {"si_sdr_i": float(n)}, (f"{n}", f"{(n + 1) % 9}")) for n in range(9)
+    ]
+    write_summary(tmp_path / "summary.csv", results, ["system"])
+    (row,) = csv.DictReader((tmp_path / "summary.csv").read_text().splitlines())
+    assert float(row["si_sdr_i_low95"]) < float(row["si_sdr_i"]) < float(row["si_sdr_i_high95"])
+    shown = [column.header for column in results_table(results, ["system"]).columns]
+    assert shown == ["", "SI-SDRi", "other speakers", "mixtures"]
+    plain = [Result(result.labels, result.values) for result in results]
+    assert "other speakers" not in [column.header for column in results_table(plain, ["system"]).columns]
 
 
 def test_files_hold_every_score_and_the_means(tmp_path):
