@@ -116,7 +116,7 @@ def trained(name: str, seed: int, training: Any, dev: Any, options: argparse.Nam
     torch.manual_seed(seed)
     model = small(name)
     objective = build("objective", Spec("supervised", matcher="fixed", cost="snr", assignment="clip"))
-    training.seed = seed
+    training.epochs.seed = seed
     batches = iter(Batches(training, options.clips, start=0, stop=10**6, seed=seed))
     muon = TrainOptions(optimizer="muon", learning_rate=options.rate, betas=(0.9, 0.99), weight_decay=0.01)
     optimizer = make_optimizer(model.parameters(), muon)

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch.utils.data import Dataset
 
 from slotaudio.compose import build
 from slotaudio.data.batches import Item
+from slotaudio.data.epochs import Epochs
 from slotaudio.errors import DataError
 
 
@@ -65,10 +65,7 @@ class Blend(Dataset[Item]):
         self.chances = np.array([shares[name] for name in parts]) / sum(shares.values())
         self.sample_rate = rate
         self.size = size
-        self.seed = seed
-        self.fixed = fixed
-        # in shared memory, so that worker processes that live on see the next epoch
-        self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()
+        self.epochs = Epochs(seed, fixed)
 
     @property
     def skipped(self) -> int:
@@ -77,7 +74,7 @@ class Blend(Dataset[Item]):
 
     def set_epoch(self, epoch: int) -> None:
         """Move to the items of another epoch, unless they are fixed."""
-        self._epoch[0] = 0 if self.fixed else epoch
+        self.epochs.move(epoch)
         for part in self.parts:
             if hasattr(part, "set_epoch"):
                 part.set_epoch(epoch)
@@ -88,8 +85,7 @@ class Blend(Dataset[Item]):
     def __getitem__(self, index: int) -> Item:
         if not 0 <= index < self.size:
             raise IndexError(index)
-        rng = np.random.default_rng([self.seed, int(self._epoch[0]), index, 2])
-        part = self.parts[rng.choice(len(self.parts), p=self.chances)]
+        part = self.parts[self.epochs.rng(index, 2).choice(len(self.parts), p=self.chances)]
         item: Item = part[index % len(part)]
         return item
 

@@ -1,9 +1,7 @@
 """`Conversations`: talks of two or three people, made on the fly from single-speaker recordings."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -11,7 +9,7 @@ from torch.utils.data import Dataset
 
 from slotaudio.data.batches import Item
 from slotaudio.data.conversation import Conversation, Voice
-from slotaudio.data.folder import SkippedUtterance
+from slotaudio.data.epochs import Epochs, OnError
 from slotaudio.data.mixing import LOUDNESS, check_bounds
 from slotaudio.data.recordings import UnreadableUtterance
 from slotaudio.data.speakers import Meeting, Split, split_speakers
@@ -87,7 +85,7 @@ class Conversations(Dataset[Item]):
         cache: bool = False,
         fixed: bool = False,
         resample: bool = False,
-        on_error: Literal["raise", "skip"] = "raise",
+        on_error: OnError = "raise",
     ) -> None:
         self.least, self.most = (sources, sources) if isinstance(sources, int) else tuple(sources)
         if not 1 <= self.least <= self.most:
@@ -99,8 +97,6 @@ class Conversations(Dataset[Item]):
             )
         check_bounds("loudness", loudness, "in dB")
         check_bounds("speed", speed, "from 0.5 to 2", 0.5, 2.0)
-        if on_error not in ("raise", "skip"):
-            raise DataError(f"on_error = {on_error!r} is not known; choose 'raise' or 'skip'")
         self.overlap = (overlap, overlap) if isinstance(overlap, (int, float)) else tuple(overlap)
         # both ends are checked now, not when an item happens to be drawn near them
         self.manners = [Manner(share, turn, gap, pauses, pause) for share in self.overlap]
@@ -110,11 +106,9 @@ class Conversations(Dataset[Item]):
         self.seconds = seconds
         self.sample_rate = rate
         self.size = size
-        self.seed = seed
+        self.epochs = Epochs(seed, fixed, on_error)
         self.loudness = loudness
         self.speed = speed
-        self.fixed = fixed
-        self.on_error = on_error
         self.folder = SpeechFolder(path, rate, resample)
         self.folder.keep(split_speakers(list(self.folder.speakers), split, validation, self.most))
         self.meeting = Meeting(list(self.folder.speakers), self.most, groups)
@@ -123,17 +117,15 @@ class Conversations(Dataset[Item]):
         )
         if cache:
             self.folder.preload()
-        # in shared memory, so that worker processes that live on see the next epoch
-        self._state = torch.zeros(2, dtype=torch.int64).share_memory_()
 
     @property
     def skipped(self) -> int:
         """How many conversations were drawn again because an utterance could not be read."""
-        return int(self._state[1])
+        return self.epochs.skipped
 
     def set_epoch(self, epoch: int) -> None:
         """Move to the conversations of another epoch, unless they are fixed."""
-        self._state[0] = 0 if self.fixed else epoch
+        self.epochs.move(epoch)
 
     def __len__(self) -> int:
         return self.size
@@ -145,10 +137,7 @@ class Conversations(Dataset[Item]):
                 sources = conversation.sources()
                 mixture = conversation.mixture(sources)
             except UnreadableUtterance as error:
-                if self.on_error == "raise":
-                    raise
-                self._state[1] += 1
-                warnings.warn(f"skipped: {error}", SkippedUtterance, stacklevel=2)
+                self.epochs.skip(error)
                 continue
             silent = sources.new_zeros(self.most - len(sources), *sources.shape[1:])
             sources = torch.cat([sources, silent])
@@ -165,19 +154,18 @@ class Conversations(Dataset[Item]):
         """
         if not 0 <= index < self.size:
             raise IndexError(index)
-        epoch = int(self._state[0])
-        rng = np.random.default_rng([self.seed, epoch, index, *([attempt] if attempt else [])])
+        rng = self.epochs.rng(index, *([attempt] if attempt else []))
         speakers = self.meeting.draw(rng, int(rng.integers(self.least, self.most + 1)))
         manner = Manner(
             float(rng.uniform(self.overlap[0], self.overlap[1])), self.turn, self.gap, self.pauses, self.pause
         )
-        name = f"conversation-{self.seed}-{epoch}-{index}"
+        name = f"conversation-{self.epochs.seed}-{self.epochs.current}-{index}"
         turns = draw_timeline(rng, speakers, self.seconds, manner, name)
         loudness = [float(rng.uniform(self.loudness[0], self.loudness[1])) for _ in speakers]
         speeds = [1.0] * len(speakers)
         if tuple(self.speed) != (1.0, 1.0):  # nothing is drawn where nothing is to choose: seeds stay what they were
             speeds = [round(float(rng.uniform(self.speed[0], self.speed[1])), 2) for _ in speakers]
-        around = np.random.default_rng([self.seed, epoch, index, attempt, 1])  # one of its own: the voices stay
+        around = self.epochs.rng(index, attempt, 1)  # one of its own: the voices stay
         places, room = self.surroundings.places(around, len(speakers))
         speech = 10 * np.log10(np.mean(10 ** (np.array(loudness) / 10)))
         samples = round(min(self.seconds, BACKGROUND) * self.sample_rate)

@@ -1,6 +1,5 @@
 """`FolderMixtures`: mixtures made on the fly from single-speaker recordings."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatch
@@ -8,12 +7,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-import torch
-from torch import Tensor
 from torch.utils.data import Dataset
 
+from slotaudio.data.batches import Item
 from slotaudio.data.drawing import Drawing
+from slotaudio.data.epochs import Epochs, OnError
 from slotaudio.data.mixing import LOUDNESS
 from slotaudio.data.pitch import median_pitch
 from slotaudio.data.plans import Plan, read, read_list, render
@@ -23,14 +21,8 @@ from slotaudio.data.speech import SpeechFolder, read_genders
 from slotaudio.data.surroundings import Surroundings
 from slotaudio.errors import DataError
 
-Item = tuple[Tensor, Tensor, dict[str, Any]]
-
 _PATIENCE = 100
 _PITCH_SECONDS = 8.0
-
-
-class SkippedUtterance(UserWarning):
-    """An utterance could not be read, and the data set was told to go on without it."""
 
 
 class FolderMixtures(Dataset[Item]):
@@ -93,7 +85,7 @@ class FolderMixtures(Dataset[Item]):
         fixed: bool = False,
         mixtures: str | Path | None = None,
         resample: bool = False,
-        on_error: Literal["raise", "skip"] = "raise",
+        on_error: OnError = "raise",
         genders: str | Path | None = None,
         pitch: float = 0.0,
         noise: str | Path | Sequence[str | Path] | None = None,
@@ -105,17 +97,13 @@ class FolderMixtures(Dataset[Item]):
         self.least, self.most = _range(sources)
         if size < 0 or seed < 0:
             raise DataError(f"size = {size}, seed = {seed}: neither may be negative")
-        if on_error not in ("raise", "skip"):
-            raise DataError(f"on_error = {on_error!r} is not known; choose 'raise' or 'skip'")
         if pitch and (pitch < 1 or self.least != self.most or mixtures is not None):
             raise DataError(
                 f"pitch = {pitch} orders voices and must be at least 1, or 0 for no order; it needs mixtures of one "
                 f"number of speakers (here {sources}) that are drawn, not listed (here {mixtures})"
             )
         self.sample_rate = rate
-        self.seed = seed
-        self.fixed = fixed
-        self.on_error = on_error
+        self.epochs = Epochs(seed, fixed, on_error)
         self.drawing = Drawing(None if seconds is None else round(seconds * rate), length, loudness, speed)
         self.folder = path if isinstance(path, SpeechFolder) else SpeechFolder(path, rate, resample)
         self.plans = None if mixtures is None else read_list(mixtures, self.folder)
@@ -138,17 +126,15 @@ class FolderMixtures(Dataset[Item]):
             else Surroundings(rate, noise, snr, rooms, reverberant, equaliser, speech=self.folder, most=self.most)
         )
         self._pitches: dict[str, float] = {}
-        # in shared memory, so that worker processes that live on see the next epoch
-        self._state = torch.zeros(2, dtype=torch.int64).share_memory_()
 
     @property
     def skipped(self) -> int:
         """How many mixtures were drawn again because an utterance could not be read."""
-        return int(self._state[1])
+        return self.epochs.skipped
 
     def set_epoch(self, epoch: int) -> None:
         """Move to the mixtures of another epoch, unless they are fixed or listed."""
-        self._state[0] = 0 if self.fixed else epoch
+        self.epochs.move(epoch)
 
     def __len__(self) -> int:
         return self.size
@@ -162,13 +148,11 @@ class FolderMixtures(Dataset[Item]):
         if self.surroundings is None:
             return sources.sum(0), sources, metadata
         for attempt in range(_PATIENCE):
-            rng = np.random.default_rng(  # one of its own: the voices stay
-                [self.seed, int(self._state[0]), index, 1, *([attempt] if attempt else [])]
-            )
+            rng = self.epochs.rng(index, 1, *([attempt] if attempt else []))  # one of its own: the voices stay
             try:
                 mixture, around, drawn = self.surroundings.around(rng, sources, metadata["speakers"])
             except UnreadableUtterance as error:
-                self._skip(error)
+                self.epochs.skip(error)
             else:
                 return mixture, around, {**metadata, **drawn}
         raise DataError(f"{_PATIENCE} unreadable noises or rooms in a row around a mixture of {self.folder.path}")
@@ -178,7 +162,7 @@ class FolderMixtures(Dataset[Item]):
         return self._draw(index)[0] if self.plans is None else self.plans[index]
 
     def _draw(self, index: int) -> tuple[Plan, list[Any]]:
-        rng = np.random.default_rng([self.seed, int(self._state[0]), index])
+        rng = self.epochs.rng(index)
         for _ in range(_PATIENCE):
             speakers = self.meeting.draw(rng, int(rng.integers(self.least, self.most + 1)))
             try:
@@ -189,17 +173,11 @@ class FolderMixtures(Dataset[Item]):
                 if order is not None:
                     return replace(plan, takes=tuple(plan.takes[i] for i in order)), [waves[i] for i in order]
             except UnreadableUtterance as error:
-                self._skip(error)
+                self.epochs.skip(error)
         apart = f" or voices less than a factor of {self.pitch} apart" if self.pitch else ""
         raise DataError(
             f"{_PATIENCE} mixtures in a row held an unreadable utterance{apart}; is {self.folder.path} whole?"
         )
-
-    def _skip(self, error: UnreadableUtterance) -> None:
-        if self.on_error == "raise":
-            raise error
-        self._state[1] += 1
-        warnings.warn(f"skipped: {error}", SkippedUtterance, stacklevel=3)
 
     def _by_pitch(self, plan: Plan) -> list[int] | None:
         """Return the order of the takes from the highest voice to the lowest; None where two are too close."""

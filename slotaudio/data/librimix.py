@@ -11,8 +11,10 @@ from jaxtyping import Int16
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from slotaudio.data.batches import Item
 from slotaudio.data.bundled import located
-from slotaudio.data.folder import FolderMixtures, SkippedUtterance
+from slotaudio.data.epochs import Epochs, OnError
+from slotaudio.data.folder import FolderMixtures
 from slotaudio.data.librimix_arithmetic import RATE
 from slotaudio.data.librimix_dynamic import DynamicMixtures
 from slotaudio.data.librimix_listed import Kind, ListedMixtures
@@ -30,8 +32,6 @@ from slotaudio.data.recordings import UnreadableUtterance
 from slotaudio.data.speech import SpeechFolder
 from slotaudio.errors import DataError
 from slotaudio.schema import fits, readable
-
-Item = tuple[Tensor, Tensor, dict[str, Any]]
 
 DYNAMIC_SIZE = 20000
 """Mixtures of an epoch without a list, if nothing else is asked for."""
@@ -97,7 +97,7 @@ class LibriMix(Dataset[Item]):
         noise_source: bool = False,
         size: int | None = None,
         missing: Literal["raise", "skip"] = "raise",
-        on_error: Literal["raise", "skip"] = "raise",
+        on_error: OnError = "raise",
         cache: bool = False,
         fixed: bool = False,
     ) -> None:
@@ -106,7 +106,8 @@ class LibriMix(Dataset[Item]):
         place = located(path)
         if not place.is_dir():
             raise DataError(f"no such folder: {place}")
-        self.sample_rate, self.seed, self.fixed, self.on_error = rate, seed, fixed, on_error
+        self.sample_rate = rate
+        self.epochs = Epochs(seed, fixed, on_error)
         self.samples = None if seconds is None else round(seconds * rate)
         generated = official_root(place, sources)
         self.mixing = _mixing(mixing, place, generated, metadata)
@@ -130,14 +131,12 @@ class LibriMix(Dataset[Item]):
             drawn = FolderMixtures(folder, seconds, voices, rate, count, seed, **options)
             drawn.genders = {name: sexes[name] for name in folder.speakers if name in sexes} or drawn.genders
             part = None if wham is None else wham / NOISE_FOLDERS[subset]
-            self.mixtures = DynamicMixtures(drawn, part if part is None or part.is_dir() else wham, noise_source, seed)
+            self.mixtures = DynamicMixtures(drawn, part if part is None or part.is_dir() else wham, noise_source)
         if not isinstance(self.mixtures, DynamicMixtures) and self.mixtures.dropped:
             _report_missing(self.mixtures.complaint(lists or Path()), len(self.mixtures), missing)
         if cache and isinstance(self.mixtures, ListedMixtures):
             self.mixtures.preload()
         self.size = len(self.mixtures) if size is None else min(size, len(self.mixtures))
-        # in shared memory, so that worker processes that live on see the next epoch
-        self._state = torch.zeros(2, dtype=torch.int64).share_memory_()
 
     @property
     def folder(self) -> SpeechFolder | None:
@@ -150,11 +149,11 @@ class LibriMix(Dataset[Item]):
     def skipped(self) -> int:
         """How many mixtures were replaced by others because a file could not be read."""
         drawn = self.mixtures.speech.skipped if isinstance(self.mixtures, DynamicMixtures) else 0
-        return drawn + int(self._state[1])
+        return drawn + self.epochs.skipped
 
     def set_epoch(self, epoch: int) -> None:
         """Move to the crops, or the dynamic mixtures, of another epoch, unless they are fixed."""
-        self._state[0] = 0 if self.fixed else epoch
+        self.epochs.move(epoch)
         if isinstance(self.mixtures, DynamicMixtures):
             self.mixtures.speech.set_epoch(epoch)
 
@@ -164,25 +163,21 @@ class LibriMix(Dataset[Item]):
     def __getitem__(self, index: int) -> Item:
         if not 0 <= index < self.size:
             raise IndexError(index)
-        epoch = int(self._state[0])
-        rng = np.random.default_rng([self.seed, epoch, index])
+        rng = self.epochs.rng(index)
         for _ in range(_PATIENCE):
             try:
                 if isinstance(self.mixtures, DynamicMixtures):
-                    return self.mixtures.item(index, epoch)
+                    return self.mixtures.item(index, self.epochs.rng(index, 1))
                 return self._crop(self.mixtures, index, rng)
             except UnreadableUtterance as error:
-                if self.on_error == "raise":
-                    raise
-                self._state[1] += 1
-                warnings.warn(f"skipped: {error}", SkippedUtterance, stacklevel=2)
+                self.epochs.skip(error)
                 index = int(rng.integers(self.size))
         raise DataError(f"{_PATIENCE} mixtures in a row held an unreadable file; are the data whole?")
 
     def _crop(self, mixtures: OfficialMixtures | ListedMixtures, index: int, rng: np.random.Generator) -> Item:
         total = mixtures.length(index)
         samples = total if self.samples is None else self.samples
-        start = 0 if self.fixed or samples >= total else int(rng.integers(total - samples + 1))
+        start = 0 if self.epochs.fixed or samples >= total else int(rng.integers(total - samples + 1))
         mixture, sources = mixtures.read(index, start, min(total, start + samples))
         metadata = {**mixtures.about(index), "start": start, "active": len(sources)}
         return _tensor(mixture[None], samples), rearrange(_tensor(sources, samples), "s time -> s 1 time"), metadata

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from slotaudio import audio
 from slotaudio.data import librimix_arithmetic as arithmetic
+from slotaudio.data.batches import Item
 from slotaudio.data.folder import FolderMixtures
 from slotaudio.data.mixing import LOUDNESS, PEAK, SILENCE_DB, active_level
 from slotaudio.data.recordings import UnreadableUtterance
@@ -17,8 +18,6 @@ from slotaudio.errors import AudioFileError, DataError
 
 NOISE_LOUDNESS = (LOUDNESS[0] - 5, LOUDNESS[1] - 5)
 """LibriMix's noise is 5 dB quieter than its speech."""
-
-Item = tuple[Tensor, Tensor, dict[str, Any]]
 
 
 class DynamicMixtures:
@@ -28,14 +27,13 @@ class DynamicMixtures:
         speech: draws the speakers.
         noise: folder of WAV files, such as WHAM's ``tr``; None for clean mixtures.
         noise_source: deliver the noise as one more source.
-        seed: with epoch and index it decides the noise.
 
     Raises:
         DataError: no noise in its folder.
     """
 
-    def __init__(self, speech: FolderMixtures, noise: Path | None, noise_source: bool, seed: int) -> None:
-        self.speech, self.noise, self.noise_source, self.seed = speech, noise, noise_source, seed
+    def __init__(self, speech: FolderMixtures, noise: Path | None, noise_source: bool) -> None:
+        self.speech, self.noise, self.noise_source = speech, noise, noise_source
         self.noises: list[Path] = [] if noise is None else sorted(noise.rglob("*.wav"))
         if noise is not None and not self.noises:
             raise DataError(f"{noise} holds no WAV files of noise")
@@ -43,8 +41,8 @@ class DynamicMixtures:
     def __len__(self) -> int:
         return len(self.speech)
 
-    def item(self, index: int, epoch: int) -> Item:
-        """Return an item of an epoch.
+    def item(self, index: int, rng: np.random.Generator) -> Item:
+        """Return an item, whose noise is drawn with `rng`.
 
         Raises:
             UnreadableUtterance: a file cannot be read.
@@ -52,7 +50,6 @@ class DynamicMixtures:
         mixture, sources, metadata = self.speech[index]
         if self.noise is None:
             return mixture, sources, metadata
-        rng = np.random.default_rng([self.seed, epoch, index, 1])
         path = self.noises[rng.integers(len(self.noises))]
         try:
             noise = self._noise(path, rng, mixture.shape[-1])

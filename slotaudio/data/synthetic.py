@@ -1,19 +1,17 @@
 """`SyntheticMixtures`: mixtures that need no files, with the difficulties of real ones."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from einops import rearrange
 from jaxtyping import Float
-from torch import Tensor
 from torch.utils.data import Dataset
 
+from slotaudio.data.batches import Item
+from slotaudio.data.epochs import Epochs
 from slotaudio.data.mixing import LOUDNESS, active_level, gains
 from slotaudio.errors import DataError
-
-Item = tuple[Tensor, Tensor, dict[str, Any]]
 
 KINDS = ("talker", "burst")
 _SYLLABLE_SECONDS = 0.18
@@ -67,17 +65,14 @@ class SyntheticMixtures(Dataset[Item]):
         self.sources = sources
         self.sample_rate = rate
         self.size = size
-        self.seed = seed
         self.kinds = tuple(kinds)
         self.silence = silence
         self.loudness = tuple(loudness)
-        self.fixed = fixed
-        # in shared memory, so that worker processes that live on see the next epoch
-        self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()
+        self.epochs = Epochs(seed, fixed)
 
     def set_epoch(self, epoch: int) -> None:
         """Move to the mixtures of another epoch, unless they are fixed."""
-        self._epoch[0] = 0 if self.fixed else epoch
+        self.epochs.move(epoch)
 
     def __len__(self) -> int:
         return self.size
@@ -85,7 +80,7 @@ class SyntheticMixtures(Dataset[Item]):
     def __getitem__(self, index: int) -> Item:
         if not 0 <= index < self.size:
             raise IndexError(index)
-        rng = np.random.default_rng([self.seed, int(self._epoch[0]), index])
+        rng = self.epochs.rng(index)
         kinds = [self.kinds[rng.integers(len(self.kinds))] for _ in range(self.sources)]
         kinds = [kind if n == 0 or rng.random() >= self.silence else "silence" for n, kind in enumerate(kinds)]
         waves = [_sound(kind, rng, self.samples, self.sample_rate) for kind in kinds]
@@ -94,7 +89,7 @@ class SyntheticMixtures(Dataset[Item]):
         scaled = np.stack([wave * np.float32(factor) for wave, factor in zip(waves, factors, strict=True)])
         sources = rearrange(torch.from_numpy(scaled), "sources time -> sources 1 time")
         metadata = {
-            "id": f"synthetic-{self.seed}-{int(self._epoch[0])}-{index}",
+            "id": f"synthetic-{self.epochs.seed}-{self.epochs.current}-{index}",
             "speakers": tuple(kinds),
             "active": sum(kind != "silence" for kind in kinds),
         }

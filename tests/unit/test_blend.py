@@ -6,7 +6,7 @@ import soundfile
 import torch
 
 from slotaudio.data.blend import Blend
-from slotaudio.data.folder import SkippedUtterance
+from slotaudio.data.epochs import SkippedUtterance
 from slotaudio.errors import DataError
 
 PARTS = {"pairs": {"name": "folder"}, "talks": {"name": "conversations", "turn": (0.5, 2.0)}}

@@ -13,7 +13,7 @@ from slotaudio.compose import build
 from slotaudio.data.bundled import speech
 from slotaudio.data.conversation import Conversation, Piece, Voice
 from slotaudio.data.conversations import Conversations
-from slotaudio.data.folder import SkippedUtterance
+from slotaudio.data.epochs import SkippedUtterance
 from slotaudio.data.mixing import active_level, level
 from slotaudio.data.timeline import Manner, draw_timeline, overlap_of
 from slotaudio.errors import DataError, UserError

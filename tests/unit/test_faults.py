@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch.loggers import CSVLogger
 
 from slotaudio.data.bundled import speech
-from slotaudio.data.folder import SkippedUtterance
+from slotaudio.data.epochs import SkippedUtterance
 from slotaudio.errors import AudioFileError, DataError, SlotaudioError
 from slotaudio.recipe import load_recipe
 from slotaudio.separation.intake import SeparationWarning

@@ -9,7 +9,8 @@ from torch.utils.data import DataLoader
 from slotaudio.compose import build
 from slotaudio.data import bundled
 from slotaudio.data.batches import collate
-from slotaudio.data.folder import FolderMixtures, SkippedUtterance
+from slotaudio.data.epochs import SkippedUtterance
+from slotaudio.data.folder import FolderMixtures
 from slotaudio.data.mixing import PEAK, active_level
 from slotaudio.data.plans import write_list
 from slotaudio.data.recordings import UnreadableUtterance

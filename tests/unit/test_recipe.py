@@ -72,11 +72,11 @@ def test_data_sets_get_the_models_rate_window_and_seed(tiny):
     recipe = load_recipe(tiny, ["frontend.sample_rate=8000", "frontend.hop=100"])
     training, validation = recipe.datasets(recipe.model())
     assert validation is None
-    assert (training.sample_rate, training.seed, len(training)) == (8000, 7, 10)
+    assert (training.sample_rate, training.epochs.seed, len(training)) == (8000, 7, 10)
     assert training[0][0].shape == (1, 2000)
     changed = load_recipe(tiny, ["data.train.seconds=1", "data.train.seed=1", "data.validation.name=synthetic"])
     training, validation = changed.datasets(changed.model())
-    assert training.seed == 1
+    assert training.epochs.seed == 1
     assert training[0][0].shape == (1, 16000)
     assert validation[0][0].shape == (1, 32000)  # its own default: a window is too short to listen to
 

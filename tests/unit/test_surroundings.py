@@ -7,7 +7,8 @@ import torch
 
 from slotaudio.data import bundled
 from slotaudio.data.conversations import Conversations
-from slotaudio.data.folder import FolderMixtures, SkippedUtterance
+from slotaudio.data.epochs import SkippedUtterance
+from slotaudio.data.folder import FolderMixtures
 from slotaudio.data.mixing import PEAK, active_level, level
 from slotaudio.data.surroundings import Surroundings, random_equaliser, synthetic_noise, synthetic_room
 from slotaudio.errors import DataError
