@@ -10,7 +10,7 @@ from jaxtyping import Float
 _FEWEST = 5
 """Fewer speakers say nothing about speakers in general."""
 
-_BLOCKS, _BLOCK = 20, 100
+_BLOCKS, _BLOCK = 50, 100
 """How often speakers are drawn anew, in parts that fit into memory."""
 
 
@@ -67,7 +67,8 @@ def _of_speakers(values: Float[np.ndarray, " mixtures"], named: Sequence[Sequenc
     means = []
     for _ in range(_BLOCKS):
         drawn = rng.multinomial(len(number), [1 / len(number)] * len(number), size=_BLOCK)
-        weights = np.pad(drawn, ((0, 0), (0, 1)), constant_values=1)[:, members].prod(axis=2)
+        counts = np.pad(drawn, ((0, 0), (0, 1)), constant_values=1).astype(np.float64)
+        weights = np.prod([counts[:, column] for column in members.T], axis=0)
         met = weights.any(axis=1)
         means.append(weights[met] @ values / weights[met].sum(axis=1))
     low, high = np.quantile(np.concatenate(means), [0.025, 0.975])

@@ -41,7 +41,7 @@ def results_table(results: Sequence[Result], by: Sequence[str] = BY) -> Table:
     means = summarise(results, by)
     columns = [name for name in _TITLES if any(name in row and row[name].count for row in means.values())]
     known = any(not math.isnan(row[_BY_SPEAKERS].speakers[0]) for row in means.values() if _BY_SPEAKERS in row)
-    other = "; other speakers: 95 % confidence of SI-SDRi if the speakers are drawn anew" if known else ""
+    other = "; that of SI-SDRi for other speakers" if known else ""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=f"dB, mean over mixtures ± 95 % confidence{other}")
     table.add_column("")
     for name in columns:
