@@ -70,8 +70,8 @@ def moments(
     statistics: Float[Tensor, "*rows statistics"],
 ) -> tuple[Float[Tensor, "*rows 1"], Float[Tensor, "*rows cepstra"], Float[Tensor, "*rows cepstra"]]:
     """Return number, mean and variance; zeros of nothing."""
-    number, total, squares = statistics.split([1, CEPSTRA, CEPSTRA], dim=-1)
-    number = torch.where(number > 0.5, number, 0.0)  # half a frame may be what rounding left of none
+    # half a frame may be what rounding left of none
+    number, total, squares = (statistics * (statistics[..., :1] > 0.5)).split([1, CEPSTRA, CEPSTRA], dim=-1)
     mean = total / number.clamp_min(1e-6)
     return number, mean, (squares / number.clamp_min(1e-6) - mean.square()).clamp_min(0)
 

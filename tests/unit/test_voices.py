@@ -70,3 +70,12 @@ def test_moments_are_those_of_what_was_added_up():
     assert float(number) == 50
     torch.testing.assert_close(mean, frames.mean(0))
     torch.testing.assert_close(variance, frames.var(0, correction=0))
+
+
+def test_half_a_frame_says_nothing():
+    """As an output says that was heard in one frame of windows that overlap by half."""
+    statistics = torch.cat([torch.tensor([0.5]), torch.full((38,), 3.0)])
+    number, mean, variance = moments(statistics)
+    assert number == 0
+    assert not mean.any()
+    assert not variance.any()
