@@ -55,6 +55,12 @@ def _component(model: SlotModel, family: str) -> dict[str, Any]:
     threaded = threaded_into(family, {stage: getattr(model, stage) for stage in STAGES})
     options = spec.to_dict()
     del options["name"]
+    for key, value in options.items():
+        if not _is_json(value):
+            raise PretrainedError(
+                f"{family} {spec.name!r} cannot be saved with {key} = {value!r}: options of saved models are numbers, "
+                "texts, true, false, and lists and tables of them"
+            )
     return {
         "name": offer.name,  # which may have been asked for as plugin/name
         "plugin": offer.plugin,
@@ -70,7 +76,15 @@ def _defaults(offer: Offer) -> dict[str, Any]:
     parameters = inspect.signature(offer.load()).parameters.values()
     plain = (bool, int, float, str, list, tuple, type(None))
     defaults = {item.name: item.default for item in parameters if isinstance(item.default, plain)}
-    return json.loads(json.dumps(defaults))
+    return {key: json.loads(json.dumps(value)) for key, value in defaults.items() if _is_json(value)}
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _packages(model: SlotModel) -> dict[str, str]:

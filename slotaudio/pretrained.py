@@ -64,8 +64,9 @@ def save_pretrained(
         os.replace(partial, target / WEIGHTS)
         _replace(target / CARD, render(card, config, sum(tensor.numel() for tensor in weights.values())))
         _replace(target / CONFIG, json.dumps(config, indent=2) + "\n")
-    except OSError as error:
-        raise PretrainedError(f"cannot save the model to {target}: {error.strerror or error}") from error
+    except (OSError, SafetensorError, RuntimeError) as error:  # weights that overlap in memory are a RuntimeError
+        reason = getattr(error, "strerror", None) or error
+        raise PretrainedError(f"cannot save the model to {target}: {reason}") from error
     return target
 
 
@@ -167,6 +168,10 @@ def _tensors(model: SlotModel) -> dict[str, torch.Tensor]:
     """The weights by name; of tensors that share their memory only the first."""
     kept, seen = {}, set()
     for name, tensor in model.state_dict().items():
+        if not isinstance(tensor, torch.Tensor):
+            raise PretrainedError(
+                f"the model cannot be saved: {name} is of type {type(tensor).__name__}; saved models hold tensors"
+            )
         memory = (tensor.data_ptr(), tensor.shape, tensor.stride())
         if tensor.numel() == 0 or memory not in seen:
             seen.add(memory)

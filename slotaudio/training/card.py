@@ -5,6 +5,7 @@ import platform
 import torch
 
 from slotaudio.recipe import Recipe
+from slotaudio.spec import Spec
 from slotaudio.toml import dump
 
 _WORDS = {
@@ -36,8 +37,8 @@ def card(
     figure = "not validated" if score is None else _WORDS[metric].format(score)
     averaged = f" (moving average of the weights, decay {recipe.train.ema})" if recipe.train.ema else ""
     data = "\n".join(
-        f"- {part}: " + ", ".join(f"{key} = {value}" for key, value in options.items())
-        for part, options in recipe.table["data"].items()
+        f"- {part}: " + ", ".join(f"{key} = {value}" for key, value in Spec.of(like).to_dict().items())
+        for part, like in recipe.table["data"].items()
     )
     training = f"""
 - {step:,} steps on {heard:.2f} hours of mixtures{averaged}

@@ -4,6 +4,7 @@ import copy
 import errno
 import shlex
 import sys
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sized
 from contextlib import contextmanager
@@ -73,6 +74,7 @@ def train(recipe: Recipe, folder: str | Path, resume: bool = False, force: bool 
     Raises:
         UserError, DataError: before anything is computed or written: a component, option or data set that
             cannot be, a folder that cannot be used.
+        PretrainedError: likewise: a model that could not be saved.
         TrainingDiverged: a loss or gradient is no longer a number; the batch's utterances are written down.
         SlotaudioError: the last checkpoint could not be saved.
     """
@@ -99,6 +101,8 @@ def train(recipe: Recipe, folder: str | Path, resume: bool = False, force: bool 
         pinned=options.device != "cpu" and torch.cuda.is_available(),  # others do not have it
     )
     _rehearse(model, objective, {"train": training, "validation": validation})
+    with tempfile.TemporaryDirectory() as scratch:  # what cannot be exported shows now as well
+        save_pretrained(model, scratch, card=_card(recipe, step=0, heard=0.0, trained=0.0, metric="", score=None))
     several = devices * nodes > 1 or options.strategy == "fsdp"
     plan = strategy(options, devices * nodes, _unused(model, objective, training) if several else ())
     place.prepare()
@@ -264,16 +268,15 @@ def _export(checkpoint: Path, place: RunFolder, progress: Progress, validated: t
     step, metric, score = validated
     if step != content["global_step"]:
         metric, score = "", None
-    about = card(
-        place.recipe,
-        command=shlex.join([*_program(), *sys.argv[1:]]),
-        step=content["global_step"],
-        heard=progress.heard,
-        trained=progress.trained,
-        metric=metric,
-        score=score,
-    )
+    about = _card(place.recipe, content["global_step"], progress.heard, progress.trained, metric, score)
     save_pretrained(model, place.model, card=about)
+
+
+def _card(
+    recipe: Recipe, step: int, heard: float, trained: float, metric: str, score: float | None
+) -> Mapping[str, str]:
+    command = shlex.join([*_program(), *sys.argv[1:]])
+    return card(recipe, command, step, heard, trained, metric, score)
 
 
 def _program() -> list[str]:

@@ -11,17 +11,18 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from slotaudio.errors import UserError
+from slotaudio.errors import PretrainedError, UserError
 from slotaudio.objectives.supervised import Supervised
 from slotaudio.pretrained import from_pretrained
 from slotaudio.recipe import load_recipe
-from slotaudio.registry import objectives
+from slotaudio.registry import encoders, objectives
 from slotaudio.training import checkpoints
 from slotaudio.training.checkpoints import AtomicFiles
 from slotaudio.training.module import TrainingDiverged, rate_factor
 from slotaudio.training.options import TrainOptions
 from slotaudio.training.run import train
 from slotaudio.training.speed import tune
+from slotaudio.types import Features
 
 RECIPE = """
 objective = "scripted"
@@ -373,6 +374,59 @@ def test_what_makes_steps_faster_changes_nothing_but_rounding(script):
     assert fast == pytest.approx(plain, rel=1e-3)
     with pytest.raises(UserError, match="'muon' has no fused kernel"):
         script.train("muon", "train.optimizer=muon", "train.fused=true")
+
+
+def test_a_data_set_may_be_a_bare_word(script):
+    (script.folder / "tiny.toml").write_text(RECIPE.replace('[data.train]\nname = "synthetic"\nsize = 10\n', ""))
+    done = script.train("run", "data.train=synthetic", "train.steps=1")
+    assert "- train: name = synthetic\n" in (done.model / "README.md").read_text()
+
+
+class Unsaved(torch.nn.Module):
+    """An encoder that trains well, and keeps what no saved model can hold."""
+
+    def __init__(self, freq: int, frames: object = None, apply=(torch.relu,)):
+        super().__init__()
+        self.out_dim, self.apply = 8, apply
+        self.linear = torch.nn.Linear(freq, 8)
+        self.keeps = frames == "state"
+
+    def get_extra_state(self):
+        return {"seen": 3} if self.keeps else torch.tensor(3)
+
+    def set_extra_state(self, state):
+        pass
+
+    def forward(self, features):
+        tokens = self.linear(features.mean(dim=1).transpose(1, 2))[:, None]
+        return Features(tokens, torch.linspace(-1, 1, tokens.shape[2])[:, None])
+
+
+@pytest.mark.parametrize(
+    ("frames", "message"),
+    [
+        ("2026-11-27", r"encoder 'unsaved' cannot be saved with frames = datetime.date\(2026, 11, 27\): options of"),
+        ('"state"', "encoder._extra_state is of type dict"),
+    ],
+)
+def test_what_could_not_be_exported_is_found_before_the_first_step(script, frames, message):
+    encoders.register("unsaved")(Unsaved)
+    recipe = RECIPE.replace('"resnet"\ndepth = 10\nwidth = 2', f'"unsaved"\nframes = {frames}')
+    (script.folder / "tiny.toml").write_text(recipe)
+    with pytest.raises(PretrainedError, match=message):
+        script.train("run")
+    assert script.batch == 0
+    assert not (script.folder / "run").exists()
+
+
+def test_defaults_that_are_no_json_are_left_out_of_what_is_saved(script):
+    encoders.register("unsaved")(Unsaved)
+    recipe = RECIPE.replace('name = "resnet"\ndepth = 10\nwidth = 2', 'name = "unsaved"')
+    (script.folder / "tiny.toml").write_text(recipe)
+    done = script.train("run", "train.steps=1")
+    saved = json.loads((done.model / "config.json").read_text())["components"]["encoder"]
+    assert saved["defaults"] == {"frames": None}
+    assert from_pretrained(done.model).encoder.apply == (torch.relu,)
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "linear", "constant"])
