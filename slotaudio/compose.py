@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from slotaudio.errors import IncompatibleStages, SlotaudioError, UserError, WrongOptions
 from slotaudio.pluginmanager import BUILTIN, plugin_manager
 from slotaudio.registry import FAMILIES
-from slotaudio.schema import fits, fitted, readable
+from slotaudio.schema import fits, fitted, readable, signature_of
 from slotaudio.spec import Spec
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ _OFFERED_BY = {
     "encoder": ("in_dim", "bands"),
     "bottleneck": ("slot_dim",),
 }
+_OFFERED_BY_MODEL = ("slots", "window")
 
 
 def offers(family: str, stage: Any) -> dict[str, Any]:
@@ -53,7 +54,7 @@ def threaded_into(family: str, stages: Mapping[str, Any]) -> frozenset[str]:
     """Return the parameters that a stage gets from the model and from those of `stages` that come before it."""
     before = STAGES[: STAGES.index(family)]
     offered = (offers(name, stages[name]) for name in before if stages.get(name) is not None)
-    return frozenset(("slots", "window") if before else ()).union(*offered)
+    return frozenset(_OFFERED_BY_MODEL if before else ()).union(*offered)
 
 
 def build(family: str, spec: Like, /, **offered: Any) -> Any:
@@ -69,7 +70,7 @@ def build(family: str, spec: Like, /, **offered: Any) -> Any:
         UserError: there is no such family.
         UnknownComponent, AmbiguousComponent: see `slotaudio.registry.Registry.offer`.
         WrongOptions: the constructor does not take these options; shows its signature.
-        IncompatibleStages: a stage needs what no stage before it offers.
+        IncompatibleStages: a stage needs what no stage before it offers, or takes something else under that name.
         SlotaudioError: a plug-in raised something else; names the plug-in.
     """
     spec = Spec.of(spec)
@@ -104,9 +105,10 @@ def check_options(
 
     Raises:
         WrongOptions: names the component, what is wrong and the whole signature.
-        IncompatibleStages: it is a stage, and parameters are neither offered nor set.
+        IncompatibleStages: it is a stage, and parameters are neither offered nor set; or what is offered is not what
+            the parameter of that name takes.
     """
-    signature = inspect.signature(factory)
+    signature = signature_of(factory)
     threaded = {
         key: value
         for key, value in (offered or {}).items()
@@ -124,13 +126,27 @@ def check_options(
                 f"before it do not offer (they offer {known}). It takes {_readable(signature)}"
             ) from None
         raise WrongOptions(f"{family} {spec.name!r}: {error}. It takes {_readable(signature)}") from None
-    for key, value in spec.options.items():
+    for key, value in options.items():
         annotation = signature.parameters[key].annotation if key in signature.parameters else Any
         if not fits(annotation, value):
-            wrong = f"{key} = {value!r} is not {readable(annotation)}"
-            raise WrongOptions(f"{family} {spec.name!r}: {wrong}. It takes {_readable(signature)}")
+            wrong = f"{key} = {value!r} is not {readable(annotation)}. It takes {_readable(signature)}"
+            if key in threaded:
+                raise IncompatibleStages(
+                    f"{family} {spec.name!r}: {_giver(key)} offers {wrong}. Set {key} for it, or, if it means "
+                    "something else, give the parameter another name"
+                )
+            raise WrongOptions(f"{family} {spec.name!r}: {wrong}")
         options[key] = fitted(annotation, value)
     return options
+
+
+def _giver(parameter: str) -> str:
+    """Who offers a parameter of that name, for people."""
+    if parameter in _OFFERED_BY_MODEL:
+        return "the model"
+    return next(
+        (f"the {family}" for family, names in _OFFERED_BY.items() if parameter in names), "what it is built for"
+    )
 
 
 def check_stages(family: str, name: str, stages: Mapping[str, Any], specs: Mapping[str, Spec]) -> None:

@@ -2,12 +2,30 @@
 
 import inspect
 import types
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from typing import Any, Literal, Union, get_args, get_origin
 
 _PLAIN: dict[Any, tuple[type, ...]] = {int: (Integral,), float: (Real,), str: (str,), bool: (bool,)}
 _SEQUENCES = (tuple, list, Sequence)
+
+
+def signature_of(factory: Callable[..., Any]) -> inspect.Signature:
+    """Return a constructor's signature, with annotations that are written as strings evaluated.
+
+    ``from __future__ import annotations`` makes strings of all of them. A name that only type checkers import
+    accepts anything.
+    """
+    unknown: dict[str, Any] = {}
+    while True:
+        try:
+            return inspect.signature(factory, locals=unknown, eval_str=True)
+        except NameError as error:
+            if error.name is None or error.name in unknown:
+                return inspect.signature(factory)
+            unknown[error.name] = Any
+        except Exception:  # an annotation may be any expression
+            return inspect.signature(factory)
 
 
 def fits(annotation: Any, value: Any) -> bool:

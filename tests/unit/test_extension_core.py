@@ -11,9 +11,16 @@ from typer import Typer
 from typer.testing import CliRunner
 
 import slotaudio
-from slotaudio import Spec, hookimpl, hookspecs
+from slotaudio import Spec, compose, hookimpl, hookspecs
 from slotaudio.compose import build
-from slotaudio.errors import AmbiguousComponent, SlotaudioError, UnknownComponent, UserError, WrongOptions
+from slotaudio.errors import (
+    AmbiguousComponent,
+    IncompatibleStages,
+    SlotaudioError,
+    UnknownComponent,
+    UserError,
+    WrongOptions,
+)
 from slotaudio.pluginmanager import BUILTIN, PluginWarning, new_plugin_manager, plugin_manager
 from slotaudio.registry import FAMILIES, Registry
 
@@ -225,6 +232,22 @@ def test_wrong_options_are_answered_with_the_signature():
         build("frontend", Spec("stft", window="long"))
     with pytest.raises(WrongOptions, match="framing = 'middle' is not one of 'end_pad', 'centred'"):
         build("frontend", Spec("stft", framing="middle"))
+
+
+@pytest.mark.parametrize(
+    ("parameter", "giver"), [("window: str = 'hann'", "the model"), ("sample_rate: bool = False", "the frontend")]
+)
+def test_what_is_offered_is_checked_as_options_are(process_wide, parameter, giver):
+    names: dict = {}
+    exec(f"def encoder({parameter}, **others): return lambda: (others, {parameter.partition(':')[0]})", names)
+    process_wide.register(plugin(slotaudio_encoders={"mine": names["encoder"]}), name="mine")
+    name = parameter.partition(":")[0]
+    with pytest.raises(
+        IncompatibleStages, match=rf"encoder 'mine': {giver} offers {name} = \S+ is not .* another name"
+    ):
+        compose(encoder="mine", bottleneck=None, decoder=None)
+    assert build("encoder", Spec("mine", sample_rate=True, window="hamming"), window=0.5, sample_rate=8)
+    assert build("encoder", "mine", window=None)() == ({}, {"window": "hann", "sample_rate": False}[name])
 
 
 def test_unknown_family_lists_the_families():

@@ -6,7 +6,10 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
+from slotaudio.compose import check_options
+from slotaudio.errors import WrongOptions
 from slotaudio.schema import fits, fitted, readable
+from slotaudio.spec import Spec
 
 
 @pytest.mark.parametrize(
@@ -50,3 +53,34 @@ def test_readable():
     assert readable(int) == "int"
     assert readable(Literal["a", "b"]) == "one of 'a', 'b'"
     assert readable(tuple[int, ...]) == "tuple[int, ...]"
+
+
+POSTPONED = """
+from __future__ import annotations
+from typing import TYPE_CHECKING
+if TYPE_CHECKING:
+    from nowhere import Table
+
+class Base:
+    def __init__(self, steps: int = 3, table: Table | None = None, rate: float = 1.0):
+        pass
+
+class Derived(Base):
+    pass
+"""
+
+
+def test_annotations_that_are_strings_check_options_too():
+    names: dict = {}
+    exec(POSTPONED, names)
+    with pytest.raises(WrongOptions, match=r"steps = 'many' is not int\. It takes \(steps: int = 3, "):
+        check_options("matcher", Spec("mine", steps="many"), names["Derived"])
+    checked = check_options("matcher", Spec("mine", table="anything", rate=2), names["Derived"])
+    assert str(checked) == "{'table': 'anything', 'rate': 2.0}"
+
+
+def test_an_annotation_that_is_no_type_checks_nothing():
+    def odd(steps: "1 / 0" = 3):
+        pass
+
+    assert check_options("matcher", Spec("odd", steps="many"), odd) == {"steps": "many"}
