@@ -141,14 +141,7 @@ class BottleneckConformance(AttentionChecks):
     def test_permuting_the_initial_slots_permutes_the_result(self) -> None:
         """Slots are a set: their order in is their order out, through all windows, and matters to nothing else."""
         if self.largest()["slots"] > 1:
-            for dtype in (torch.float64, torch.float32):
-                module = self.module()
-
-                def check(seed: int, dtype: torch.dtype = dtype, module: Any = module, **sizes: int) -> None:
-                    inputs = self.inputs(seed, **sizes)
-                    assert_equivariant(module, inputs, "slots", dtype, contract=self.contract, permutations=1)
-
-                self.for_all(check, slots=self.largest()["slots"])
+            self.require_permutable(self.largest()["slots"])
 
     def test_a_window_without_evidence_keeps_the_order(self) -> None:
         """In a window of silence, wherever it comes, slots keep their places and stay apart."""

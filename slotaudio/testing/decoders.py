@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from slotaudio.testing.drawing import noise, wave
-from slotaudio.testing.equivariance import TOLERANCE, assert_equivariant
+from slotaudio.testing.equivariance import TOLERANCE
 from slotaudio.testing.modules import ModuleConformance
 from slotaudio.types import Decoder, Estimates, Features, Spectrum
 
@@ -103,14 +103,7 @@ class DecoderConformance(ModuleConformance):
     def test_permuting_the_slots_permutes_the_estimates(self) -> None:
         """Estimates come in the order of their slots, which matters to nothing else."""
         if self.slots[1] > 1:
-            for dtype in (torch.float64, torch.float32):
-                module = self.module()
-
-                def check(seed: int, dtype: torch.dtype = dtype, module: Any = module, **sizes: int) -> None:
-                    inputs = self.inputs(seed, **sizes)
-                    assert_equivariant(module, inputs, "slots", dtype, contract=self.contract, permutations=1)
-
-                self.for_all(check, slots=self.slots[1])
+            self.require_permutable(self.slots[1])
 
     def test_each_slot_is_decoded_by_itself(self) -> None:
         """What other slots hold, or that there are others, changes no estimate, unless slots are said to interact."""

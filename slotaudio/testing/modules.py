@@ -7,9 +7,17 @@ from slotaudio.testing.leftovers import LeftoverChecks
 from slotaudio.testing.numerics import NumericChecks
 from slotaudio.testing.saving import SavingChecks
 from slotaudio.testing.sharing import SharingChecks
+from slotaudio.testing.training import TrainingChecks
 
 
 class ModuleConformance(
-    NumericChecks, GradientChecks, SavingChecks, LeftoverChecks, DeviceChecks, CompilingChecks, SharingChecks
+    NumericChecks,
+    TrainingChecks,
+    GradientChecks,
+    SavingChecks,
+    LeftoverChecks,
+    DeviceChecks,
+    CompilingChecks,
+    SharingChecks,
 ):
     """Checks for frontends, encoders, bottlenecks and decoders."""

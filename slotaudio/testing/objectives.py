@@ -74,15 +74,19 @@ class ObjectiveConformance(ComponentConformance):
 
     def test_losses_are_named_numbers(self) -> None:
         """A dictionary of scalars with names, ``"loss"`` among them, all finite."""
-        model, objective = self.composed(), self.build()
+        objective = self.build()
 
         def check(seed: int) -> None:
-            losses = objective(model, self.batch(seed))
-            self.require(isinstance(losses, dict) and "loss" in losses, 'returns no dictionary with a "loss"')
-            for name, value in losses.items():
-                self.require(isinstance(value, Tensor) and value.ndim == 0, f"returns {name} that is no scalar tensor")
-                self.require(bool(value.isfinite()), f"returns {name} = {value.detach().item()}")
-            self.require(losses["loss"].requires_grad, "returns a loss that nothing can be learned from")
+            for training in (False, True):
+                model, mode = self.composed().train(training), "training" if training else "evaluation"
+                losses = objective(model, self.batch(seed))
+                self.require(isinstance(losses, dict) and "loss" in losses, 'returns no dictionary with a "loss"')
+                for name, value in losses.items():
+                    scalar = isinstance(value, Tensor) and value.ndim == 0
+                    self.require(scalar, f"returns {name} that is no scalar tensor")
+                    how = f"returns {name} = {value.detach().item()} with the model in {mode} mode"
+                    self.require(bool(value.isfinite()), how)
+                self.require(losses["loss"].requires_grad, "returns a loss that nothing can be learned from")
 
         for_all(check, self.examples)
 
@@ -143,16 +147,21 @@ class ObjectiveConformance(ComponentConformance):
     def test_order_of_the_sources_does_not_matter(self) -> None:
         """Sources are a set, unless the objective says that they are labelled."""
         if not self.labelled:
-            model, objective = self.composed(), self.build()
+            objective = self.build()
 
             def check(seed: int) -> None:
                 batch = self.batch(seed)
                 metadata = tuple({**known, "speakers": known.get("speakers", ())[::-1]} for known in batch.metadata)
                 turned = Batch(batch.mixture, batch.sources.flip(1), metadata)
-                with torch.no_grad():
-                    one, other = (self._loss(objective, model, each) for each in (batch, turned))
-                same = abs(one - other) <= 1e-4 * max(1, abs(one))
-                self.require(same, f"is {one} in one order and {other} in another")
+                for training in (False, True):
+                    losses = []
+                    for each in (batch, turned):
+                        with seeded(seed), torch.no_grad():
+                            losses.append(self._loss(objective, self.composed().train(training), each))
+                    same = abs(losses[0] - losses[1]) <= 1e-4 * max(1, abs(losses[0]))
+                    mode = "training" if training else "evaluation"
+                    how = f"is {losses[0]} in one order of the sources and {losses[1]} in another, in {mode} mode"
+                    self.require(same, how)
 
             for_all(check, self.examples)
 

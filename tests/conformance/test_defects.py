@@ -12,6 +12,7 @@ from defects import (
     embedders,
     encoders,
     frontends,
+    in_training,
     matchers,
     numbers_of_stages,
     objectives,
@@ -23,7 +24,7 @@ from slotaudio.testing import CONFORMANCE, BrokenContract, ComponentConformance
 
 PLANTED = (
     *(frontends, encoders, bottlenecks, decoders, matchers, objectives, datasets, embedders),
-    *(numbers_of_stages, state_of_stages),
+    *(numbers_of_stages, state_of_stages, in_training),
 )
 BREAKS = (AssertionError, RuntimeError, ValueError, TypeError, AttributeError, pickle.PicklingError, Flaky)
 DEFECTS = [defect for module in PLANTED for defect in module.DEFECTS]
