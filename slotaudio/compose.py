@@ -76,11 +76,12 @@ def build(family: str, spec: Like, /, **offered: Any) -> Any:
     spec = Spec.of(spec)
     if family not in FAMILIES:
         raise UserError(f"no family named {family!r}; the families are: {', '.join(FAMILIES)}")
-    factory = FAMILIES[family][spec.name]
+    offer = FAMILIES[family].offer(spec.name)
+    factory = offer.load()
     options = check_options(family, spec, factory, offered)
     hook = plugin_manager().hook.slotaudio_build
     try:
-        component = hook(family=family, name=spec.name, factory=factory, options=options)
+        component = hook(family=family, name=offer.name, factory=factory, options=options)
     except SlotaudioError:
         raise
     except Exception as error:  # foreign code: its own constructor, or a plug-in that wraps every construction
@@ -181,11 +182,11 @@ def _readable(signature: inspect.Signature) -> str:
 
 
 def compose(
-    frontend: Like = "stft",
-    encoder: Like = "resnet",
-    bottleneck: Like | None = "transformer",
-    decoder: Like | None = "spatial_broadcast",
-    matcher: Like = "hungarian",
+    frontend: Like = "slotaudio/stft",
+    encoder: Like = "slotaudio/resnet",
+    bottleneck: Like | None = "slotaudio/transformer",
+    decoder: Like | None = "slotaudio/spatial_broadcast",
+    matcher: Like = "slotaudio/hungarian",
     *,
     slots: int = 2,
     window: float | None = 0.5,

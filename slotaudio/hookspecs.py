@@ -157,6 +157,8 @@ def slotaudio_embedders() -> Mapping[str, Target]:  # type: ignore[empty-body]
 def slotaudio_build(family: str, name: str, factory: Callable[..., Any], options: dict[str, Any]) -> Any:
     """Construct one component. The built-in implementation, tried last, is ``factory(**options)``.
 
+    `name` is the short one, also where the component was asked for as ``plugin/name``.
+
     Wrap it to time, freeze, compile or adapt whatever is built, without the component knowing.
 
     Example::

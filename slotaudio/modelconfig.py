@@ -153,17 +153,63 @@ def _saved_with(config: Mapping[str, Any]) -> dict[str, str]:
     return {**parts, **config.get("packages", {})}
 
 
+def is_offer(offer: Offer, part: Mapping[str, Any]) -> bool:
+    """Tell whether a component that is offered today is the one that a description names: of that name and package."""
+    return (offer.name, offer.distribution and offer.distribution.package) == (part["name"], part.get("package"))
+
+
 def specs_of(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the stages that a description names, each a mapping with the defaults of its time."""
+    """Return the stages that a description names, each a mapping with the defaults of its time.
+
+    Raises:
+        PretrainedError: the package that a component was saved with does not offer it, but another one does.
+    """
     specs = {}
     for family, part in config["components"].items():
-        # the plug-in's name is written out only where the short name would not do
         known = [offer for offer in FAMILIES[family].offers() if offer.name == part["name"]]
-        name = part["name"] if len(known) < 2 else f"{part['plugin']}/{part['name']}"
+        same = [offer.plugin for offer in known if is_offer(offer, part)]
+        if known and not same:
+            _another(family, part, known)
+        same.sort(key=lambda plugin: plugin != part["plugin"])
+        name = FAMILIES[family].qualified(part["name"], *same)
         today = _defaults(FAMILIES[family].offer(name)) if known else {}
         changed = {key: value for key, value in part.get("defaults", {}).items() if today.get(key, value) != value}
-        specs[family] = {"name": name, **changed, **part["options"]}
+        specs[family] = {"name": name, **_inner({**changed, **part["options"]}, config)}
     return specs
+
+
+def _another(family: str, part: Mapping[str, Any], known: list[Offer]) -> None:
+    """Refuse what only has the name of a saved component; if that was of no package, its author knows best."""
+    origins = [offer.distribution for offer in known]
+    found = " and ".join(f"{origin.package} {origin.version}" if origin else "no package" for origin in origins)
+    what = f"{family} {part['name']!r} of the saved model"
+    if part.get("package") is not None:
+        raise PretrainedError(
+            f"{what} is that of {part['package']} {part['version']}, which does not offer it here; the one of {found} "
+            "is another. `slotaudio plugins` says what became of each package"
+        )
+    sentence = f"{what} came from a notebook or script; that of {found} is taken for it"
+    warnings.warn(sentence, PluginWarning, stacklevel=4)
+
+
+def _inner(options: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """Write out whose component an option names (``bottleneck`` of `carry_over`) where several plug-ins offer it.
+
+    That of a package which the model was made with is meant.
+    """
+    packages = {"slotaudio", *_saved_with(config)}
+    named = dict(options)
+    for family in FAMILIES.keys() & options.keys():
+        like = options[family]
+        name = like.get("name") if isinstance(like, Mapping) else like
+        if not isinstance(name, str):
+            continue
+        offers = [offer for offer in FAMILIES[family].offers() if offer.name == name]
+        meant = [offer.plugin for offer in offers if offer.distribution and offer.distribution.package in packages]
+        if len(meant) == 1:
+            whole = FAMILIES[family].qualified(name, *meant)
+            named[family] = {**_inner(like, config), "name": whole} if isinstance(like, Mapping) else whole
+    return named
 
 
 def recompose(folder: Path, config: Mapping[str, Any]) -> SlotModel:

@@ -21,7 +21,8 @@ from safetensors.torch import save_file
 from slotaudio.errors import PretrainedError
 from slotaudio.model import SlotModel
 from slotaudio.modelcard import CARD, render
-from slotaudio.modelconfig import CONFIG, check_packages, describe, read_config, recompose
+from slotaudio.modelconfig import CONFIG, check_packages, describe, is_offer, read_config, recompose
+from slotaudio.registry import FAMILIES
 
 DEFAULT_MODEL = "band-split"
 """The bundled model behind the name ``"default"``."""
@@ -207,7 +208,7 @@ def _wrapped(
     """Move the weights of a stage that the model wraps in another to where the wrapper keeps it."""
     for family, saved in config["components"].items():
         inner = getattr(getattr(model, family, None), "wraps", None)
-        if inner and saved["name"] != model.specs[family].name:
+        if inner and not is_offer(FAMILIES[family].offer(model.specs[family].name), saved):
             start = f"{family}."
             state = {
                 f"{start}{inner}.{name.removeprefix(start)}" if name.startswith(start) else name: tensor

@@ -30,7 +30,9 @@ from typing import TYPE_CHECKING, Any
 
 from slotaudio.compose import STAGES, build, compose
 from slotaudio.errors import UnknownComponent, UserError
+from slotaudio.pluginmanager import BUILTIN
 from slotaudio.presets import PRESETS
+from slotaudio.registry import FAMILIES
 from slotaudio.schema import fits, readable
 from slotaudio.spec import Spec
 from slotaudio.toml import set_value
@@ -168,12 +170,29 @@ def _read(source: str | Path) -> tuple[str, Mapping[str, Any]]:
         if path.is_dir():
             raise UserError(f"recipe {str(source)!r} is a folder, not a recipe") from None
         raise UnknownComponent(f"{error}\n  or give the path of a TOML file", page=_EXPLAINED) from None
-    return offer.name, PRESETS.table(offer)
+    return offer.name, _qualified(PRESETS.table(offer), offer.plugin)
+
+
+def _qualified(table: Mapping[str, Any], plugin: str) -> dict[str, Any]:
+    """Write out whose components a plug-in's recipe means where several offer them: its own, or built-in ones."""
+
+    def named(family: str, like: Any) -> Any:
+        if isinstance(like, str):
+            return FAMILIES[family].qualified(like, plugin, BUILTIN)
+        known = isinstance(like, Mapping) and isinstance(like.get("name"), str)
+        return {**like, "name": named(family, like["name"])} if known else like
+
+    whole = {key: named(key, value) if key in FAMILIES else value for key, value in table.items()}
+    if isinstance(whole.get("data"), Mapping):
+        whole["data"] = {part: named("dataset", like) for part, like in whole["data"].items()}
+    return whole
 
 
 def _with_families(table: Mapping[str, Any]) -> dict[str, Any]:
     """Fill in what a recipe leaves out, so that overrides find every component."""
-    defaults: dict[str, Any] = {family: _COMPOSE[family].default for family in STAGES} | {"objective": "supervised"}
+    defaults: dict[str, Any] = {family: _COMPOSE[family].default for family in STAGES} | {
+        "objective": "slotaudio/supervised"
+    }
     return {"about": "", "model": {}, **defaults, "data": {}, "train": {}, **table}
 
 

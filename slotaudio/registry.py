@@ -105,6 +105,12 @@ class Offers:
             raise AmbiguousComponent(f"{name!r} is offered by several plug-ins; write one of: {choices}")
         raise UnknownComponent(self._unknown(name, offers))
 
+    def qualified(self, name: str, *plugins: str) -> str:
+        """Return `name`; as ``plugin/name``, with the first of `plugins` that offers it, where several do."""
+        rivals = [offer.plugin for offer in self.offers() if offer.name == name]
+        meant = next((plugin for plugin in plugins if plugin in rivals), None)
+        return name if len(rivals) < 2 or meant is None else f"{meant}/{name}"
+
     def _unknown(self, name: str, offers: list[Offer]) -> str:
         known, manager = sorted({o.name for o in offers}), self._manager()
         close = difflib.get_close_matches(name.rpartition("/")[2], known, n=1)

@@ -47,7 +47,7 @@ class CarryOver(nn.Module):
         self,
         in_dim: int,
         slots: int,
-        bottleneck: Spec | str | Mapping[str, Any] = "slot_attention",
+        bottleneck: Spec | str | Mapping[str, Any] = "slotaudio/slot_attention",
         predictor: str = "transformer",
         heads: int = 4,
         mlp_dim: int | None = None,

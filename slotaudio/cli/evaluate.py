@@ -124,7 +124,7 @@ def evaluate(
             import torch
 
             torch.set_num_threads(max(1, threads))
-        table: dict[str, Any] = {"data": {}, "frontend": {"name": "stft"}}
+        table: dict[str, Any] = {"data": {}, "frontend": {"name": "slotaudio/stft"}}
         for assignment in set_ or ():
             if assignment.partition(".")[0] not in table:
                 raise UserError(f"--set {assignment}: the tables are data and frontend, as in --set data.length=min")
@@ -242,7 +242,7 @@ def _rows(
     for window in windows or known or [0.5]:
         rows += informed_rows(stft, window, oracle, joinings)
     if recalling is not None:
-        kept = recalling.specs.get("frontend", Spec("stft"))
+        kept = recalling.specs.get("frontend", Spec("slotaudio/stft"))
         rows += informed_rows(kept, recalling.window or 0.5, masks or ["wiener"], joinings, recalling)
     for name, each in loaded.items():
         rows += [replace(row, system=Path(name).name) for row in model_rows(each, masks, joinings, keep_noise)]

@@ -132,7 +132,7 @@ class ExportedModel(SlotModel):
         super().__init__(
             frontend,
             _Inside(),
-            matcher=build("matcher", specs.get("matcher", "hungarian")),
+            matcher=build("matcher", specs.get("matcher", "slotaudio/hungarian")),
             specs=specs,
             slots=about["slots"],
             window=about["window"],

@@ -42,7 +42,7 @@ class SpeakerLabels(nn.Module):
         self,
         slot_dim: int,
         sample_rate: int = 16000,
-        objective: Spec | str | Mapping[str, Any] = "supervised",
+        objective: Spec | str | Mapping[str, Any] = "slotaudio/supervised",
         weight: float = 0.5,
         classes: int = 8192,
     ) -> None:

@@ -20,7 +20,7 @@ Recall = Callable[[Float[Tensor, "rows channels window"]], Float[Tensor, "rows c
 
 def oracle(
     sources: Float[Tensor, "batch sources channels time"],
-    frontend: Like = "stft",
+    frontend: Like = "slotaudio/stft",
     window: float = 0.5,
     mask: Like = "wiener",
     shuffle: torch.Generator | None = None,
@@ -46,7 +46,7 @@ def oracle(
         _NoEncoder(),
         _OneHot(slots, shuffle),
         Truth(sources, made, recall),
-        build("matcher", "hungarian"),
+        build("matcher", "slotaudio/hungarian"),
         specs={"frontend": Spec.of(frontend)},
         slots=slots,
         window=window,

@@ -28,7 +28,7 @@ def blind_rules(
 
 def matcher_of(model: SlotModel) -> Matcher:
     """Return the matcher that a model was trained with, or an optimal one."""
-    return model.matcher if model.matcher is not None else build("matcher", "hungarian")
+    return model.matcher if model.matcher is not None else build("matcher", "slotaudio/hungarian")
 
 
 def _follower(model: SlotModel, ahead: float, sources: tuple[int, int]) -> TurnFollower | None:

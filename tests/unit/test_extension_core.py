@@ -219,7 +219,7 @@ def test_build_can_be_wrapped_and_replaced(process_wide):
 
     process_wide.register(types.SimpleNamespace(slotaudio_build=slotaudio_build), name="recorder")
     process_wide.register(plugin(slotaudio_matchers={"any": lambda: len}), name="plain")
-    built = build("matcher", {"name": "any"})
+    built = build("matcher", {"name": "plain/any"})
     assert seen == [("matcher", "any", {}, built)]
 
 

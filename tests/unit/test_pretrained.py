@@ -2,19 +2,21 @@
 
 import json
 import shutil
+from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 
 import huggingface_hub
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from slotaudio import SlotModel, Spec, compose
+from slotaudio import SlotModel, Spec, compose, hookimpl, preset
 from slotaudio import pretrained as module
-from slotaudio.errors import PretrainedError
-from slotaudio.pluginmanager import plugin_manager
+from slotaudio.errors import AmbiguousComponent, PretrainedError
+from slotaudio.pluginmanager import Distribution, PluginWarning, plugin_manager
 from slotaudio.pretrained import bundled, from_pretrained, load_weights, locate, save_pretrained
-from slotaudio.registry import encoders
+from slotaudio.registry import FAMILIES, encoders
 
 
 def tiny(seed: int = 0, **options: object) -> SlotModel:
@@ -146,6 +148,66 @@ def test_defaults_of_another_version_are_kept_or_forgotten(saved):
     model = from_pretrained(edit(saved, components=config["components"]))
     assert model.frontend.power == 0.5
     assert model.specs["frontend"].options == {"power": 0.5}
+
+
+@pytest.fixture
+def rival():
+    """A plug-in, of a package, that takes the names of built-in components and offers something else."""
+    manager, families = plugin_manager(), ("frontend", "encoder", "bottleneck", "decoder", "matcher")
+    hooks = {f"slotaudio_{family}s": dict.fromkeys(FAMILIES[family], "nowhere:Nothing") for family in families}
+    functions = {name: hookimpl(_named(name, offered)) for name, offered in hooks.items()}
+    manager.register(SimpleNamespace(**functions), name="rival")
+    manager.distributions["rival"] = Distribution("slotaudio-rival", "1.0")
+    yield
+    manager.unregister(name="rival")
+    del manager.distributions["rival"]
+
+
+def _named(name, result):
+    def offer():
+        return result
+
+    offer.__name__ = name
+    return offer
+
+
+CARRIED = Spec("carry_over", bottleneck={"name": "slot_attention", "slot_dim": 8}, heads=2)
+
+
+@pytest.mark.parametrize(
+    "bottleneck", [tiny().specs["bottleneck"], CARRIED, "carry_over"], ids=["plain", "set", "default"]
+)
+def test_a_plugin_that_takes_names_of_built_ins_harms_no_saved_model(tmp_path, request, bottleneck):
+    folder = save_pretrained(tiny(bottleneck=bottleneck), tmp_path / "model")
+    if bottleneck == "carry_over":  # whose default has not always named the plug-in
+        config = json.loads((folder / "config.json").read_text())
+        config["components"]["bottleneck"]["defaults"]["bottleneck"] = "slot_attention"
+        edit(folder, components=config["components"])
+    request.getfixturevalue("rival")
+    load_weights(from_pretrained(folder), folder)
+
+
+def test_a_plugin_that_takes_names_of_built_ins_harms_no_default_and_no_recipe(rival):
+    assert compose(bottleneck={"name": "slotaudio/carry_over"}).slots == 2
+    model = preset("audioslots-small")
+    assert model.specs["encoder"].name == "slotaudio/resnet"
+    with pytest.raises(AmbiguousComponent):
+        compose(encoder="resnet")
+
+
+def test_what_has_only_the_name_of_a_saved_component_is_refused(saved):
+    config = json.loads((saved / "config.json").read_text())
+    part = config["components"]["encoder"]
+    part |= {"plugin": "einops", "package": "einops", "version": version("einops")}
+    edit(saved, components=config["components"])
+    with pytest.raises(
+        PretrainedError, match=r"'resnet' of the saved model is that of einops \S+, .* of slotaudio \S+ is"
+    ):
+        from_pretrained(saved)
+    part |= {"plugin": "local-encoder-resnet", "package": None, "version": None}
+    edit(saved, components=config["components"])
+    with pytest.warns(PluginWarning, match=r"came from a notebook or script; that of slotaudio \S+ is taken for it"):
+        from_pretrained(saved)
 
 
 def test_weights_of_another_shape(saved):
