@@ -31,7 +31,7 @@ def describe(offer: Offer) -> Description:
     if node is None:
         return Description(f"(no source found for {offer.target})", ())
     doc = ast.get_docstring(node) or ""
-    return Description(doc.partition("\n")[0], _options(node))
+    return Description(doc.partition("\n")[0], _options(module, node))
 
 
 def _definition(module: str, attribute: str) -> ast.ClassDef | ast.FunctionDef | None:
@@ -53,14 +53,45 @@ def _parsed(module: str) -> ast.Module:
     return ast.Module(body=[], type_ignores=[])
 
 
-def _options(node: ast.ClassDef | ast.FunctionDef) -> tuple[str, ...]:
+def _options(module: str, node: ast.ClassDef | ast.FunctionDef) -> tuple[str, ...]:
     if isinstance(node, ast.FunctionDef):
         return _parameters(node)
     for item in node.body:
         if isinstance(item, ast.FunctionDef) and item.name == "__init__":
             return _parameters(item)
-    # a dataclass: its annotated fields are the options
-    return tuple(ast.unparse(item) for item in node.body if isinstance(item, ast.AnnAssign))
+    inherited = next(filter(None, (_inherited(module, base) for base in node.bases)), ())
+    if any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):  # its fields are the options
+        return (*inherited, *(ast.unparse(item) for item in node.body if isinstance(item, ast.AnnAssign)))
+    return inherited
+
+
+def _inherited(module: str, base: ast.expr) -> tuple[str, ...]:
+    """The options of a base class that is defined in the same module, in its package or in slotaudio.
+
+    Looking into other packages would import them.
+    """
+    if not isinstance(base, ast.Name):
+        return ()
+    node = _definition(module, base.id)
+    if node is not None and node.lineno < base.lineno:
+        return _options(module, node)
+    for item in _parsed(module).body:
+        for name in item.names if isinstance(item, ast.ImportFrom) else ():
+            if base.id == (name.asname or name.name):
+                home = _home(module, item)
+                known = home.partition(".")[0] in (module.partition(".")[0], "slotaudio")
+                node = _definition(home, name.name) if known else None
+                return () if node is None else _options(home, node)
+    return ()
+
+
+def _home(module: str, imported: ast.ImportFrom) -> str:
+    """The module that a statement in `module` imports from."""
+    if not imported.level:
+        return imported.module or ""
+    spec = importlib.util.find_spec(module)
+    parents = spec.parent.split(".") if spec and spec.parent else []
+    return ".".join([*parents[: len(parents) - imported.level + 1], *filter(None, [imported.module])])
 
 
 def _parameters(function: ast.FunctionDef) -> tuple[str, ...]:

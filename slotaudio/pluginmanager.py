@@ -117,6 +117,10 @@ class PluginManager(pluggy.PluginManager):
                     reason = f"there is no hook {name!r}.{hint} Known hooks: {', '.join(known)}"
                     self.fail(implementation.plugin_name, reason)
 
+    def packages(self) -> dict[str, str]:
+        """Return the packages that are loaded, slotaudio among them, and their versions."""
+        return {origin.package: origin.version for origin in self.distributions.values()}
+
     def raised_by(self, error: BaseException) -> str | None:
         """Return the third-party plug-in in whose package `error` was raised, None if in nobody's."""
         packages = {

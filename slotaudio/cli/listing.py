@@ -1,11 +1,14 @@
 """`slotaudio components`, `slotaudio recipes` and `slotaudio plugins`."""
 
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Annotated
 
 import typer
 
+from slotaudio import __version__
 from slotaudio.errors import UserError
-from slotaudio.pluginmanager import plugin_manager
+from slotaudio.pluginmanager import BUILTIN, plugin_manager
 from slotaudio.presets import PRESETS
 from slotaudio.registry import REGISTRIES
 
@@ -71,6 +74,27 @@ def recipes() -> None:
         console.print(f"[cyan]{offer.name:<{width}}[/cyan]  {escape(about + origin)}")
 
 
+def _unmet(package: str) -> Iterator[str]:
+    """Yield what an installed package requires and does not find: pip says it once, and then nobody does."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    for line in requires(package) or ():
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement:
+            yield f"{package} requires {line!r}, which cannot be read"
+            continue
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        try:
+            found = __version__ if requirement.name == "slotaudio" else version(requirement.name)
+        except PackageNotFoundError:
+            yield f"{package} requires {requirement}, which is not installed"
+            continue
+        if not requirement.specifier.contains(found, prereleases=True):
+            yield f"{package} requires {requirement}; {found} is installed"
+
+
 def plugins() -> None:
     """List plug-ins, the packages they come from, and what went wrong with any of them."""
     from rich.console import Console
@@ -90,6 +114,8 @@ def plugins() -> None:
         seconds = manager.seconds.get(name, 0)
         slow = f"  (takes {seconds:.1f} s to import, whatever is asked of slotaudio)" if seconds > _SLOW else ""
         console.print(f"[cyan]{escape(name)}[/cyan]  {escape(source)}  {escape(', '.join(offered) + slow)}")
+        for reason in _unmet(origin.package) if origin and name != BUILTIN else ():
+            console.print(f"[yellow]{escape(name)}[/yellow]  warning: {escape(reason)}")
     if manager.left_out:
         console.print(f"left out by SLOTAUDIO_PLUGINS: {escape(', '.join(manager.left_out))}")
     for name, reasons in manager.failures.items():

@@ -4,6 +4,7 @@ import platform
 
 import torch
 
+from slotaudio.pluginmanager import plugin_manager
 from slotaudio.recipe import Recipe
 from slotaudio.spec import Spec
 from slotaudio.toml import dump
@@ -36,6 +37,7 @@ def card(
     """
     figure = "not validated" if score is None else _WORDS[metric].format(score)
     averaged = f" (moving average of the weights, decay {recipe.train.ema})" if recipe.train.ema else ""
+    packages = ", ".join(f"{name} {version}" for name, version in plugin_manager().packages().items())
     data = "\n".join(
         f"- {part}: " + ", ".join(f"{key} = {value}" for key, value in Spec.of(like).to_dict().items())
         for part, like in recipe.table["data"].items()
@@ -44,6 +46,7 @@ def card(
 - {step:,} steps on {heard:.2f} hours of mixtures{averaged}
 - {figure}, at that step
 - {trained:.2f} hours with {torch.get_num_threads()} threads on {platform.machine()}, torch {torch.__version__}
+- packages: {packages}
 """
     limits = """
 The figure holds for mixtures like the validation set's. Other languages, rooms, levels and kinds of sound have not

@@ -10,6 +10,7 @@ import torch
 
 from slotaudio import __version__
 from slotaudio.errors import UserError
+from slotaudio.pluginmanager import plugin_manager
 from slotaudio.recipe import Recipe
 from slotaudio.toml import dump
 from slotaudio.training.processes import leads
@@ -27,6 +28,8 @@ _KEPT = ("train.accumulate", "train.optimizer")
 
 class RunFolder:
     """The folder of one run: ``recipe.toml``, checkpoints, ``logs``, ``tensorboard`` and ``model``.
+
+    The first line of ``recipe.toml`` names the packages that were loaded; checkpoints name them too.
 
     Of several processes that train together only the first changes anything there.
 
@@ -58,7 +61,7 @@ class RunFolder:
                 "-o names another folder"
             )
         self.checkpoint = self._checkpoint() if resume and self.last.exists() else None
-        self.changes = [] if self.checkpoint is None else self._changes(self.checkpoint["slotaudio"]["recipe"])
+        self.changes = [] if self.checkpoint is None else self._changes(self.checkpoint["slotaudio"])
 
     @property
     def step(self) -> int:
@@ -81,14 +84,16 @@ class RunFolder:
                     shutil.rmtree(found) if found.is_dir() else found.unlink(missing_ok=True)
             with tempfile.TemporaryFile(dir=self.path):
                 pass
+            packages = ", ".join(f"{name} {version}" for name, version in plugin_manager().packages().items())
             with replacing(self.path / "recipe.toml") as partial:  # another process may be reading it
-                partial.write_text(dump(self.recipe.table), encoding="utf-8")
+                partial.write_text(f"# with {packages}\n{dump(self.recipe.table)}", encoding="utf-8")
         except OSError as error:
             raise UserError(f"the run's folder {self.path} cannot be written: {error}") from None
 
     def extra(self) -> dict[str, Any]:
         """Return the plain values that checkpoints carry beside Lightning's."""
-        return {"format": FORMAT, "version": __version__, "recipe": dict(self.recipe.table)}
+        packages = plugin_manager().packages()
+        return {"format": FORMAT, "version": __version__, "packages": packages, "recipe": dict(self.recipe.table)}
 
     def _checkpoint(self) -> dict[str, Any]:
         try:
@@ -105,17 +110,12 @@ class RunFolder:
         return checkpoint
 
     def _changes(self, before: Mapping[str, Any]) -> list[str]:
-        """Return what the recipe changes for the rest of the run.
+        """Return what the recipe and the packages at hand change for the rest of the run.
 
         Raises:
             UserError: the model or the objective is another one.
         """
-        old, new = dict(_flat(before)), dict(_flat(self.recipe.table))
-        lines = {
-            key: f"{key}: {old.get(key, 'not set')} in the checkpoint, {new.get(key, 'not set')} now"
-            for key in sorted(old | new)
-            if old.get(key) != new.get(key)
-        }
+        lines = _differing(dict(_flat(before["recipe"])), dict(_flat(self.recipe.table)), "not set")
         fixed = [line for key, line in lines.items() if key.partition(".")[0] not in ("about", "data", "train")]
         if fixed:
             raise UserError(f"{self.path} cannot be resumed with another model:\n  " + "\n  ".join(fixed))
@@ -126,7 +126,16 @@ class RunFolder:
                 + "\n  ".join(kept)
                 + f"\nStart another run from its weights instead: train.init={self.model}"
             )
-        return list(lines.values())
+        now = plugin_manager().packages()
+        return [*lines.values(), *_differing(before.get("packages", now), now, "not there").values()]
+
+
+def _differing(old: Mapping[str, Any], new: Mapping[str, Any], absent: str) -> dict[str, str]:
+    return {
+        key: f"{key}: {old.get(key, absent)} in the checkpoint, {new.get(key, absent)} now"
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key)
+    }
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

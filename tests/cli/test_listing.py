@@ -1,5 +1,6 @@
 """`slotaudio`, `components`, `plugins` and `--version` as real processes."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -89,6 +90,91 @@ def test_plugins_lists_origins_and_failures(tmp_path):
     assert strict.stderr.strip() == "slotaudio: error: plug-in 'bad' failed to load: RuntimeError: no licence"
     traced = slotaudio("plugins", PYTHONPATH=str(tmp_path), SLOTAUDIO_STRICT_PLUGINS="1", SLOTAUDIO_DEBUG="1")
     assert "Traceback" in traced.stderr
+
+
+def test_plugins_says_what_a_package_requires_and_does_not_find(tmp_path):
+    (tmp_path / "slotaudio_far.py").write_text("")
+    metadata = tmp_path / "slotaudio_far-1.2.dist-info"
+    metadata.mkdir()
+    required = (
+        "slotaudio>=9",
+        "absent-of-all",
+        "!",
+        "pluggy",
+        "other>=3; extra == 'more'",
+        "third; python_version < '3'",
+    )
+    lines = ["Metadata-Version: 2.1", "Name: slotaudio-far", "Version: 1.2", *(f"Requires-Dist: {r}" for r in required)]
+    (metadata / "METADATA").write_text("\n".join(lines))
+    (metadata / "entry_points.txt").write_text("[slotaudio]\nfar = slotaudio_far\n")
+    listed = slotaudio("plugins", PYTHONPATH=os.pathsep.join((str(tmp_path), os.environ.get("PYTHONPATH", "")))).stdout
+    assert [line for line in listed.splitlines() if line.startswith("far  warning")] == [
+        f"far  warning: slotaudio-far requires slotaudio>=9; {__version__} is installed",
+        "far  warning: slotaudio-far requires absent-of-all, which is not installed",
+        "far  warning: slotaudio-far requires '!', which cannot be read",
+    ]
+
+
+INHERITING = {
+    "__init__.py": """
+import slotaudio
+@slotaudio.hookimpl
+def slotaudio_matchers():
+    offered = {"near": "Near", "far": "Far", "fields": "Fields", "own": "Hungarian", "foreign": "Foreign"}
+    return {name: f"slotaudio_heir.matchers:{found}" for name, found in offered.items()}
+""",
+    "base.py": """
+from dataclasses import dataclass
+class Base:
+    def __init__(self, steps: int = 3): pass
+@dataclass
+class Table:
+    rows: int = 2
+""",
+    "matchers.py": """
+from dataclasses import dataclass
+from torch.nn import Linear
+from slotaudio.matchers.exhaustive import Exhaustive
+from .base import Base, Table as Rows
+class Near(Base):
+    taught: bool = False
+class Far(Near):
+    "Far."
+@dataclass
+class Fields(Rows):
+    columns: int = 4
+class Hungarian(Exhaustive):
+    pass
+class Foreign(Linear):
+    pass
+""",
+}
+
+
+def test_options_of_inherited_constructors_are_listed_and_nothing_is_imported_for_it(tmp_path):
+    package = tmp_path / "slotaudio_heir"
+    package.mkdir()
+    for name, text in INHERITING.items():
+        (package / name).write_text(text)
+    code = f"""
+import sys
+from slotaudio import hookimpl
+from slotaudio.describe import describe
+from slotaudio.pluginmanager import plugin_manager
+from slotaudio.registry import matchers
+sys.path.insert(0, {str(tmp_path)!r})
+import slotaudio_heir
+plugin_manager().register(slotaudio_heir, name="heir")
+print({{offer.name: describe(offer).options for offer in matchers.offers() if offer.plugin == "heir"}})
+print([name for name in {HEAVY!r} if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    said = {"near": ("steps=3",), "far": ("steps=3",), "fields": ("rows: int = 2", "columns: int = 4")}
+    options = ("limit=5040", "check=True")
+    assert [ast.literal_eval(line) for line in done.stdout.splitlines()] == [
+        {"far": said["far"], "fields": said["fields"], "foreign": (), "near": said["near"], "own": options},
+        [],
+    ]
 
 
 @pytest.mark.parametrize(

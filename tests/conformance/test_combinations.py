@@ -113,7 +113,7 @@ def test_the_systems_of_the_documentation_are_among_those_that_train():
             {"frontend": "waveform", "decoder": "spatial_broadcast"},
             "decoder 'spatial_broadcast' needs a frontend that has compress and expand; frontend 'waveform' has not",
         ),
-        ({"bottleneck": None}, "decoder 'slotaudio/spatial_broadcast' needs slot_dim"),
+        ({"bottleneck": None}, "decoder 'spatial_broadcast' needs slot_dim"),
     ],
 )
 def test_what_does_not_fit_says_why(stages, message):

@@ -13,6 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from slotaudio.errors import PretrainedError, UserError
 from slotaudio.objectives.supervised import Supervised
+from slotaudio.pluginmanager import Distribution, plugin_manager
 from slotaudio.pretrained import from_pretrained
 from slotaudio.recipe import load_recipe
 from slotaudio.registry import encoders, objectives
@@ -374,6 +375,16 @@ def test_what_makes_steps_faster_changes_nothing_but_rounding(script):
     assert fast == pytest.approx(plain, rel=1e-3)
     with pytest.raises(UserError, match="'muon' has no fused kernel"):
         script.train("muon", "train.optimizer=muon", "train.fused=true")
+
+
+def test_a_run_names_the_packages_that_were_loaded(script, monkeypatch, capsys):
+    monkeypatch.setitem(plugin_manager().distributions, "mine", Distribution("slotaudio-mine", "1.2"))
+    script.train("run", "train.steps=1")
+    for name in ("recipe.toml", "model/README.md"):
+        assert "slotaudio-mine 1.2" in (script.folder / "run" / name).read_text()
+    monkeypatch.setitem(plugin_manager().distributions, "mine", Distribution("slotaudio-mine", "1.3"))
+    script.train("run", "train.steps=1", resume=True)
+    assert "resuming with a change: slotaudio-mine: 1.2 in the checkpoint, 1.3 now" in capsys.readouterr().err
 
 
 def test_a_data_set_may_be_a_bare_word(script):
