@@ -4,6 +4,8 @@ Options that were set are kept apart from the defaults of the time. A default th
 set to what it was; one that is gone by now is forgotten, so that renaming an option nobody set breaks no model.
 """
 
+import contextlib
+import hashlib
 import inspect
 import json
 import warnings
@@ -21,6 +23,7 @@ from slotaudio.registry import FAMILIES, Offer
 
 FORMAT = 1
 CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
 
 
 def describe(model: SlotModel) -> dict[str, Any]:
@@ -98,7 +101,7 @@ def _packages(model: SlotModel) -> dict[str, str]:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """Read a saved model's description.
+    """Read a saved model's description: that of the weights which are there, if saving was ended between the files.
 
     Raises:
         PretrainedError: it is missing, damaged, or of another format.
@@ -107,6 +110,9 @@ def read_config(folder: Path) -> dict[str, Any]:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise PretrainedError(f"{folder / CONFIG} cannot be read: {error}") from None
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+        next_one = json.loads((folder / f"{CONFIG}.partial").read_text(encoding="utf-8"))
+        config = next_one if next_one["sha256"] == sha256(folder / WEIGHTS) else config
     found = config.get("format") if isinstance(config, dict) else None
     if not isinstance(found, int) or "components" not in config:
         raise PretrainedError(f"{folder / CONFIG} does not describe a slotaudio model (it has no `format`)")
@@ -117,6 +123,12 @@ def read_config(folder: Path) -> dict[str, Any]:
             f"format {FORMAT}: {cure}"
         )
     return config
+
+
+def sha256(path: Path) -> str:
+    """Return the digest by which a description knows its weights."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_packages(folder: Path, config: Mapping[str, Any]) -> None:

@@ -4,7 +4,6 @@ A saved model is a folder of ``model.safetensors``, ``config.json`` and ``README
 same folder works from disk, without a network, and from the Hugging Face hub.
 """
 
-import hashlib
 import json
 import os
 import re
@@ -21,7 +20,7 @@ from safetensors.torch import save_file
 from slotaudio.errors import PretrainedError
 from slotaudio.model import SlotModel
 from slotaudio.modelcard import CARD, render
-from slotaudio.modelconfig import CONFIG, check_packages, describe, is_offer, read_config, recompose
+from slotaudio.modelconfig import CONFIG, WEIGHTS, check_packages, describe, is_offer, read_config, recompose, sha256
 from slotaudio.registry import FAMILIES
 
 DEFAULT_MODEL = "band-split"
@@ -30,14 +29,13 @@ DEFAULT_MODEL = "band-split"
 COUNTING_MODEL = "band-split-three"
 """The bundled model behind it where the number of sources is open, or not two."""
 
-WEIGHTS = "model.safetensors"
 _BUNDLED = Path(str(files("slotaudio"))) / "assets" / "models"
 
 
 def save_pretrained(
     model: SlotModel, folder: str | os.PathLike[str], card: str | Mapping[str, Any] | None = None
 ) -> Path:
-    """Save a model; an existing one in the same folder is replaced file by file, each at once.
+    """Save a model; of one that is in the folder already and the new one, whatever ends this early leaves one whole.
 
     Args:
         model: made by `slotaudio.compose` or `slotaudio.preset`.
@@ -61,10 +59,15 @@ def save_pretrained(
         mode = partial.stat().st_mode
         save_file(weights, partial, metadata={"format": "pt"})
         partial.chmod(mode)  # safetensors keeps it to its owner; a model is for whoever may read the folder
-        config["sha256"] = _sha256(partial)
-        os.replace(partial, target / WEIGHTS)
-        _replace(target / CARD, render(card, config, sum(tensor.numel() for tensor in weights.values())))
-        _replace(target / CONFIG, json.dumps(config, indent=2) + "\n")
+        config["sha256"] = sha256(partial)
+        texts = {
+            CARD: render(card, config, sum(tensor.numel() for tensor in weights.values())),
+            CONFIG: json.dumps(config, indent=2) + "\n",
+        }
+        for name, text in texts.items():
+            (target / f"{name}.partial").write_text(text, encoding="utf-8")
+        for name in (WEIGHTS, *texts):  # from the first of these on `read_config` takes the new description
+            os.replace(target / f"{name}.partial", target / name)
     except (OSError, SafetensorError, RuntimeError) as error:  # weights that overlap in memory are a RuntimeError
         reason = getattr(error, "strerror", None) or error
         raise PretrainedError(f"cannot save the model to {target}: {reason}") from error
@@ -183,7 +186,7 @@ def _tensors(model: SlotModel) -> dict[str, torch.Tensor]:
 def _read_weights(folder: Path, config: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     path = folder / WEIGHTS
     try:
-        damaged = _sha256(path) != config.get("sha256")
+        damaged = sha256(path) != config.get("sha256")
         with safe_open(path, framework="pt") as file:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
     except (OSError, SafetensorError) as error:
@@ -233,14 +236,3 @@ def _check_shapes(
             f"the weights in {folder} do not fit {what}: {len(differing)} tensors differ, first "
             f"{name}: {found.get(name, 'missing')} in the file, {wanted.get(name, 'missing')} in the model"
         )
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _replace(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)

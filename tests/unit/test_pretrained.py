@@ -1,6 +1,8 @@
 """Saved models come back bit for bit, or with one sentence about what is missing."""
 
+import contextlib
 import json
+import os
 import shutil
 from importlib.metadata import version
 from pathlib import Path
@@ -89,6 +91,27 @@ def test_saving_replaces_whole_files(saved):
     save_pretrained(tiny(seed=1), saved, "# Mine")
     assert not torch.equal(from_pretrained(saved).state_dict()["bottleneck.queries"], before)
     assert sorted(path.name for path in saved.iterdir()) == ["README.md", "config.json", "model.safetensors"]
+
+
+@pytest.mark.parametrize("moment", range(4))
+def test_saving_that_is_ended_early_leaves_the_old_model_or_the_new_one(saved, monkeypatch, moment):
+    done = []
+
+    def replace(source, target):
+        if len(done) == moment:
+            raise KeyboardInterrupt
+        done.append(os.rename(source, target))
+
+    monkeypatch.setattr(module.os, "replace", replace)
+    new = tiny(seed=1, mask="binary")
+    with pytest.raises(KeyboardInterrupt) if moment < 3 else contextlib.nullcontext():
+        save_pretrained(new, saved)
+    found, expected = from_pretrained(saved), new if moment else tiny()
+    assert found.mask == expected.mask
+    assert torch.equal(found.bottleneck.queries, expected.bottleneck.queries)
+    monkeypatch.undo()
+    save_pretrained(tiny(seed=2), saved)
+    assert torch.equal(from_pretrained(saved).bottleneck.queries, tiny(seed=2).bottleneck.queries)
 
 
 def test_tied_weights_are_stored_once_and_stay_tied(tmp_path):
@@ -215,7 +238,7 @@ def test_weights_of_another_shape(saved):
     weights["bottleneck.queries"] = torch.zeros(5, 8)
     del weights["decoder.from_slot.weight"]
     save_file(weights, saved / "model.safetensors")
-    edit(saved, sha256=module._sha256(saved / "model.safetensors"))
+    edit(saved, sha256=module.sha256(saved / "model.safetensors"))
     message = r"2 tensors differ, first bottleneck.queries: \(5, 8\) in the file, \(2, 8\) in the model"
     with pytest.raises(PretrainedError, match=message):
         from_pretrained(saved)
