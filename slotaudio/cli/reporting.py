@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from slotaudio.errors import SlotaudioError, documentation
-from slotaudio.pluginmanager import plugin_manager
+from slotaudio.pluginmanager import plugin_manager, prints_aside
 
 
 def report(error: Exception) -> int:
@@ -30,20 +30,27 @@ def report(error: Exception) -> int:
 
 @contextmanager
 def waiting(what: str, quiet: bool = False) -> Iterator[None]:
-    """Show a spinner while something takes seconds; nothing where nobody watches."""
+    """Show a spinner while something takes seconds; nothing where nobody watches.
+
+    Standard output is for results: what models and data sets print meanwhile goes to standard error.
+    """
     from rich.console import Console
 
     console = Console(stderr=True)
-    if quiet or not console.is_terminal:
-        yield
-        return
-    with console.status(what):
-        yield
+    with prints_aside():
+        if quiet or not console.is_terminal:
+            yield
+            return
+        with console.status(what):
+            yield
 
 
 @contextmanager
 def progress_bar(name: str, quiet: bool = False) -> Iterator[Callable[[float], None] | None]:
-    """Show a bar that the yielded function moves to a share from 0 to 1; None where nobody watches."""
+    """Show a bar that the yielded function moves to a share from 0 to 1; None where nobody watches.
+
+    What is printed meanwhile goes to standard error, as in `waiting`.
+    """
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -56,9 +63,13 @@ def progress_bar(name: str, quiet: bool = False) -> Iterator[Callable[[float], N
 
     console = Console(stderr=True)
     if quiet or not console.is_terminal:
-        yield None
+        with prints_aside():
+            yield None
         return
     columns = TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn()
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True) as progress:
+    with (
+        prints_aside(),
+        Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True) as progress,
+    ):
         task = progress.add_task(name, total=None)
         yield lambda share: progress.update(task, total=1.0, completed=share)

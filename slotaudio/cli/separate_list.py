@@ -32,6 +32,8 @@ def separate_list(
     def work(path: Path, folder: Path, force: bool) -> list[Path]:
         return separators.of(path).separate_file(path, folder, format=format, subtype=subtype, force=force)
 
+    # the bar leaves room for lines on its own screen only
+    place = None if sys.stdout.isatty() and sys.stderr.isatty() else sys.stdout
     codes, counts = {0}, {"separated": 0, "done before or by others": 0, "failed": 0}
     with progress_bar(str(recordings), quiet) as advance:
         for number, outcome in enumerate(corpus.separate(todo, work), start=1):
@@ -41,7 +43,7 @@ def separate_list(
             else:
                 counts["done before or by others" if outcome.before else "separated"] += 1
                 if not (quiet or outcome.before):
-                    print(*outcome.outputs, sep="\n", flush=True)
+                    print(*outcome.outputs, sep="\n", file=place, flush=True)
             if advance is not None:
                 advance(number / len(todo))
     if not quiet:

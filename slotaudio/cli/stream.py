@@ -11,6 +11,7 @@ import typer
 
 from slotaudio.cli.reporting import waiting
 from slotaudio.errors import UserError
+from slotaudio.pluginmanager import prints_aside
 
 if TYPE_CHECKING:
     from slotaudio.audio.pcm import PcmReader
@@ -87,7 +88,7 @@ def stream(
         print(f"slotaudio: {delay:.1f} s behind, and what computing takes; Ctrl-C ends the stream", file=sys.stderr)
     targets = output_paths(name, output, separator.model.slots, "wav", separator.model.names)
     listener = None if slot is None else _player(slot, encoding)
-    with _ends_at_interrupt(reader):
+    with prints_aside(), _ends_at_interrupt(reader):
         written = separate_into(separator, reader, targets, force=force, listener=listener)
     if not quiet:
         print(*written, sep="\n", file=sys.stdout if slot is None else sys.stderr)
@@ -97,15 +98,15 @@ def _player(slot: int, encoding: str) -> Callable[[Any], None]:
     """Return what writes a slot to standard output, until whoever reads there has gone."""
     from slotaudio.audio.pcm import encoded
 
-    gone = False
+    gone, player = False, sys.stdout.buffer
 
     def play(piece: Any) -> None:
         nonlocal gone
         if gone:
             return
         try:
-            sys.stdout.buffer.write(encoded(piece[slot - 1], encoding))
-            sys.stdout.buffer.flush()
+            player.write(encoded(piece[slot - 1], encoding))
+            player.flush()
         except BrokenPipeError:
             gone = True  # the files go on
 

@@ -23,9 +23,9 @@ def noise(seconds: float, channels: int = 1) -> np.ndarray:
     return np.rint(wave * 2**15).astype("<i2")
 
 
-def start(*arguments: object) -> subprocess.Popen[bytes]:
+def start(*arguments: object, program: tuple[str, str] = ("-m", "slotaudio")) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "slotaudio", "stream", *map(str, arguments)],
+        [sys.executable, *program, "stream", *map(str, arguments)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         # whoever runs the tests in the background has Ctrl-C ignored, and children inherit that
@@ -33,8 +33,8 @@ def start(*arguments: object) -> subprocess.Popen[bytes]:
     )  # fmt: skip
 
 
-def run(data: bytes, *arguments: object) -> tuple[int, bytes, str]:
-    process = start(*arguments)
+def run(data: bytes, *arguments: object, **how: tuple[str, str]) -> tuple[int, bytes, str]:
+    process = start(*arguments, **how)
     out, err = process.communicate(data, timeout=120)
     return process.returncode, out, err.decode()
 
@@ -155,3 +155,26 @@ def test_the_options_of_a_stream_reach_the_separator(tmp_path, monkeypatch):
         with pytest.raises(SystemExit):
             main(command)
     assert (given["long_window"], given["ahead"], given["keep_noise"]) == (2.5, 1.5, True)
+
+
+LOUD = """
+import sys
+from slotaudio.cli import main
+from slotaudio.model import SlotModel
+forward, build = SlotModel.forward, SlotModel.__init__
+def loudly(what):
+    def call(*arguments, **options):
+        print("a word from the model")
+        return what(*arguments, **options)
+    return call
+SlotModel.forward, SlotModel.__init__ = loudly(forward), loudly(build)
+main(sys.argv[1:])
+"""
+
+
+def test_what_a_model_prints_is_not_among_the_samples(tiny_model, tmp_path):
+    arguments = ("-m", tiny_model, "--slot", 1)
+    _, quiet, _ = run(noise(1.5).tobytes(), "-o", tmp_path / "quiet", *arguments)
+    code, loud, err = run(noise(1.5).tobytes(), "-o", tmp_path / "loud", *arguments, program=("-c", LOUD))
+    assert (code, loud) == (0, quiet)
+    assert err.count("a word from the model") >= 2
