@@ -24,7 +24,7 @@ from slotaudio import SlotModel, Spec
 from slotaudio.data.conversation import Conversation
 from slotaudio.data.conversations import Conversations
 from slotaudio.evaluation.mean import Mean
-from slotaudio.identity import Identity, IdentityMeter
+from slotaudio.identity import IdentityMeter, IdentityScore
 from slotaudio.matchers.hungarian import Hungarian
 from slotaudio.pretrained import from_pretrained
 from slotaudio.separation.continuity import ByContinuity
@@ -98,9 +98,9 @@ CARRIED: Ways = {"carried over": Way(0.0, AsGiven), "50 % overlap, carried over"
 class Judged:
     """What was found of one way of joining, conversation by conversation."""
 
-    fine: list[Identity] = field(default_factory=list)
+    fine: list[IdentityScore] = field(default_factory=list)
     """Judged every half second."""
-    windows: list[Identity] = field(default_factory=list)
+    windows: list[IdentityScore] = field(default_factory=list)
     """Judged window by window of the system: did it go on in the same output?"""
 
 
@@ -185,7 +185,9 @@ def begun_anew(model: SlotModel) -> SlotModel:
     return SlotModel(bottleneck=bottleneck, specs=model.specs, **stages, **options).eval()
 
 
-def measure(talk: Conversation, seed: int, ways: Ways, make: Make) -> Iterator[tuple[str, Identity, Identity]]:
+def measure(
+    talk: Conversation, seed: int, ways: Ways, make: Make
+) -> Iterator[tuple[str, IdentityScore, IdentityScore]]:
     """Join the windows of one conversation by all rules."""
     sources = talk.sources()[:, 0]
     for overlap in OVERLAPS:
@@ -214,7 +216,7 @@ def measure(talk: Conversation, seed: int, ways: Ways, make: Make) -> Iterator[t
                 yield name, fine, windows
 
 
-def judge(joined: Tensor, sources: Tensor, sample_rate: int, seconds: float) -> Identity:
+def judge(joined: Tensor, sources: Tensor, sample_rate: int, seconds: float) -> IdentityScore:
     meter = IdentityMeter(sample_rate, seconds, pause=PAUSE)
     meter.update(joined, sources[:, : joined.shape[1]])
     return meter.compute()
@@ -231,7 +233,7 @@ def join(windows: Sequence[SlotWindow], window: int, hop: int, together: int, ru
 def row(system: str, name: str, judged: Judged, minutes: float) -> None:
     fine = judged.fine
 
-    def mean(of: Callable[[Identity], float], found: Sequence[Identity] = fine) -> float:
+    def mean(of: Callable[[IdentityScore], float], found: Sequence[IdentityScore] = fine) -> float:
         return Mean.of(map(of, found)).mean
 
     wrong = sum(each.returns * (1 - each.right_returns) for each in fine if each.returns) / (minutes * len(fine))

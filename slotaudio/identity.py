@@ -23,7 +23,7 @@ _CLEARLY = 0.01
 
 
 @dataclass(frozen=True)
-class Identity:
+class IdentityScore:
     """What `IdentityMeter` found. Shares are between 0 and 1, and nan where nothing could be counted."""
 
     assignment: tuple[int, ...]
@@ -48,7 +48,7 @@ class Identity:
 
 @dataclass
 class IdentityMeter:
-    """Gather what `Identity` needs, block by block.
+    """Gather what `IdentityScore` needs, block by block.
 
     A source is heard in a window whose energy is within `audible` dB of its loudest window. The best slots
     of a window are those of least squared error for its heard sources; where the assigned slots are just as good
@@ -106,7 +106,7 @@ class IdentityMeter:
         if whole:
             self._products.append(_products(block[:, :whole], self._samples))
 
-    def compute(self) -> Identity:
+    def compute(self) -> IdentityScore:
         """Return the metrics of everything given so far.
 
         Raises:
@@ -120,12 +120,12 @@ class IdentityMeter:
         return _judge(torch.cat(products), self._slots, self)
 
 
-def identity(
+def identity_score(
     estimates: Float[Tensor, "slots time"],
     sources: Float[Tensor, "sources time"],
     sample_rate: int,
     window: float = 0.5,
-) -> Identity:
+) -> IdentityScore:
     """Measure a whole recording at once; see `IdentityMeter`."""
     meter = IdentityMeter(sample_rate, window)
     meter.update(estimates, sources)
@@ -142,7 +142,7 @@ def _products(tracks: Float[Tensor, "tracks time"], samples: int) -> Float[Tenso
     return cut @ cut.mT
 
 
-def _judge(products: Float[Tensor, "windows tracks tracks"], real: int, meter: IdentityMeter) -> Identity:
+def _judge(products: Float[Tensor, "windows tracks tracks"], real: int, meter: IdentityMeter) -> IdentityScore:
     sources = meter.sources
     slots = products.shape[1] - sources
     within, across, between = products[:, :slots, :slots], products[:, :slots, slots:], products[:, slots:, slots:]
@@ -162,7 +162,7 @@ def _judge(products: Float[Tensor, "windows tracks tracks"], real: int, meter: I
     swapped, back = zip(*(_changes(best[:, s], heard[:, s], meter) for s in range(sources)), strict=True)
     swaps = int(torch.stack(swapped).any(dim=0).sum())
     returns = torch.cat(back)
-    return Identity(
+    return IdentityScore(
         assignment=tuple(slot if slot < real else -1 for slot in assigned.tolist()),
         si_sdr=tuple(scores.tolist()),
         si_sdri=float((scores - unprocessed).nanmean()),

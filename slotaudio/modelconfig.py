@@ -26,7 +26,7 @@ CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 
 
-def describe(model: SlotModel) -> dict[str, Any]:
+def config_of(model: SlotModel) -> dict[str, Any]:
     """Return everything but the weights in the words of JSON.
 
     Raises:

@@ -78,7 +78,7 @@ class PluginManager(pluggy.PluginManager):
             return
         started = time.perf_counter()
         try:
-            with prints_aside():
+            with prints_to_stderr():
                 module = entry_point.load()
             self.register(module, name=name)
         except (Exception, SystemExit) as error:  # anything at all may go wrong in foreign code at import
@@ -145,14 +145,14 @@ class PluginManager(pluggy.PluginManager):
     def call(self, hook: str, implementation: pluggy.HookImpl, **arguments: Any) -> tuple[bool, Any]:
         """Call one plug-in's hook; return whether it went well, and the result."""
         try:
-            with prints_aside():
+            with prints_to_stderr():
                 return True, implementation.function(*(arguments[name] for name in implementation.argnames))
         except (Exception, SystemExit) as error:  # see load()
             self.fail(implementation.plugin_name, f"{hook}() raised {type(error).__name__}: {error}")
             return False, None
 
 
-def prints_aside() -> contextlib.AbstractContextManager[Any]:
+def prints_to_stderr() -> contextlib.AbstractContextManager[Any]:
     """Send what foreign code prints to standard error: standard output is for what was asked for."""
     return contextlib.redirect_stdout(sys.stderr)
 

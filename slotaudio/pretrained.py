@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from slotaudio.errors import PretrainedError
 from slotaudio.model import SlotModel
 from slotaudio.modelcard import CARD, render
-from slotaudio.modelconfig import CONFIG, WEIGHTS, check_packages, describe, is_offer, read_config, recompose, sha256
+from slotaudio.modelconfig import CONFIG, WEIGHTS, check_packages, config_of, is_offer, read_config, recompose, sha256
 from slotaudio.registry import FAMILIES
 
 DEFAULT_MODEL = "band-split"
@@ -51,7 +51,7 @@ def save_pretrained(
     """
     target = Path(folder)
     weights = _tensors(model)
-    config = describe(model)
+    config = config_of(model)
     try:
         target.mkdir(parents=True, exist_ok=True)
         partial = target / f"{WEIGHTS}.partial"

@@ -19,7 +19,7 @@ from typing import Any
 
 from slotaudio import hookimpl
 from slotaudio.errors import AmbiguousComponent, SlotaudioError, UnknownComponent
-from slotaudio.pluginmanager import Distribution, PluginManager, plugin_manager, prints_aside
+from slotaudio.pluginmanager import Distribution, PluginManager, plugin_manager, prints_to_stderr
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Offer:
             return self.target
         module, _, attribute = self.target.partition(":")
         try:
-            with prints_aside():
+            with prints_to_stderr():
                 found = getattr(importlib.import_module(module), attribute)
             if not callable(found):
                 raise TypeError(f"{found!r} cannot be called")

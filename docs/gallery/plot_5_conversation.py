@@ -33,7 +33,7 @@ players({"conversation": mixture}, 16000)
 # they just put side by side, each output would jump from voice to voice. Joining follows each slot over the
 # samples that neighbouring windows share, and recognises a voice after a pause.
 
-from slotaudio.identity import identity
+from slotaudio.identity import identity_score
 from slotaudio.separation.oracle import oracle
 
 
@@ -46,7 +46,7 @@ def outputs(joining):
 
 
 for joining in ("given", "overlap"):
-    found = identity(outputs(joining)[:, 0], sources[:, 0], 16000)
+    found = identity_score(outputs(joining)[:, 0], sources[:, 0], 16000)
     print(
         f"{joining:<8} right windows {found.right_windows:.0%}, right joins {found.right_joins:.0%}, "
         f"swaps {found.swaps}, SI-SDRi {found.si_sdri:.1f} dB"
@@ -86,7 +86,7 @@ identity_figure(history.vectors, times, history.shares, weights=history.heard)
 
 # %%
 
-found = identity(estimates[:, 0], sources[:, 0], 16000)
+found = identity_score(estimates[:, 0], sources[:, 0], 16000)
 print(f"right joins {found.right_joins:.0%}, swaps {found.swaps}, SI-SDRi {found.si_sdri:.1f} dB")
 players(estimates, 16000)
 

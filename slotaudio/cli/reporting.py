@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from slotaudio.errors import SlotaudioError, documentation
-from slotaudio.pluginmanager import plugin_manager, prints_aside
+from slotaudio.pluginmanager import plugin_manager, prints_to_stderr
 
 
 def report(error: Exception) -> int:
@@ -37,7 +37,7 @@ def waiting(what: str, quiet: bool = False) -> Iterator[None]:
     from rich.console import Console
 
     console = Console(stderr=True)
-    with prints_aside():
+    with prints_to_stderr():
         if quiet or not console.is_terminal:
             yield
             return
@@ -63,12 +63,12 @@ def progress_bar(name: str, quiet: bool = False) -> Iterator[Callable[[float], N
 
     console = Console(stderr=True)
     if quiet or not console.is_terminal:
-        with prints_aside():
+        with prints_to_stderr():
             yield None
         return
     columns = TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn()
     with (
-        prints_aside(),
+        prints_to_stderr(),
         Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True) as progress,
     ):
         task = progress.add_task(name, total=None)

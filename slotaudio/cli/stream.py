@@ -11,7 +11,7 @@ import typer
 
 from slotaudio.cli.reporting import waiting
 from slotaudio.errors import UserError
-from slotaudio.pluginmanager import prints_aside
+from slotaudio.pluginmanager import prints_to_stderr
 
 if TYPE_CHECKING:
     from slotaudio.audio.pcm import PcmReader
@@ -88,7 +88,7 @@ def stream(
         print(f"slotaudio: {delay:.1f} s behind, and what computing takes; Ctrl-C ends the stream", file=sys.stderr)
     targets = output_paths(name, output, separator.model.slots, "wav", separator.model.names)
     listener = None if slot is None else _player(slot, encoding)
-    with prints_aside(), _ends_at_interrupt(reader):
+    with prints_to_stderr(), _ends_at_interrupt(reader):
         written = separate_into(separator, reader, targets, force=force, listener=listener)
     if not quiet:
         print(*written, sep="\n", file=sys.stdout if slot is None else sys.stderr)

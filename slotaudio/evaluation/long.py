@@ -13,12 +13,12 @@ from slotaudio.data.conversation import Conversation
 from slotaudio.errors import UserError
 from slotaudio.evaluation.results import Result
 from slotaudio.evaluation.rows import Row
-from slotaudio.identity import Identity, IdentityMeter
+from slotaudio.identity import IdentityMeter, IdentityScore
 from slotaudio.separation.observation import Observation
 from slotaudio.separation.oracle import Truth
 
 VALUES = ("si_sdri", "right_windows", "right_joins", "swaps_per_minute", "right_returns", "right_counts")
-"""What `slotaudio.identity.Identity` says of a conversation, and an evaluation keeps."""
+"""What `slotaudio.identity.IdentityScore` says of a conversation, and an evaluation keeps."""
 
 
 def evaluate_long(
@@ -71,7 +71,7 @@ def evaluate_long(
 
 def follow(
     row: Row, conversation: Conversation, progress: Callable[[float], None] | None = None, block: float = 10.0
-) -> tuple[Identity, float, bool]:
+) -> tuple[IdentityScore, float, bool]:
     """Separate one conversation in blocks; return its identity metrics, and how well speakers are counted.
 
     The count of a window is that of the slots whose presence is more likely than not, against the number of speakers

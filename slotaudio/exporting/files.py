@@ -20,7 +20,7 @@ from slotaudio.exporting.core import INPUTS, OUTPUTS, Core
 from slotaudio.exporting.running import DESCRIPTION, SUFFIXES, load
 from slotaudio.exporting.tracing import trace, tracing
 from slotaudio.model import SlotModel
-from slotaudio.modelconfig import describe
+from slotaudio.modelconfig import config_of
 from slotaudio.resampling import resample
 from slotaudio.writing import check_free, replacing
 
@@ -74,7 +74,7 @@ def export(model: SlotModel, path: str | os.PathLike[str], force: bool = False) 
         if inputs["spectrum"][0] == "batch":
             break
     tensors = {"inputs": inputs, "outputs": outputs}
-    about = describe(model) | {"tensors": tensors, "initial": core.start.tolist(), "leaves_rest": model.leaves_rest}
+    about = config_of(model) | {"tensors": tensors, "initial": core.start.tolist(), "leaves_rest": model.leaves_rest}
     if model.window is None and "frames" not in inputs["spectrum"]:
         about["window"] = 2.0  # a component fixed the length that was traced
     try:

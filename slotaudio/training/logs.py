@@ -18,7 +18,7 @@ def loggers(place: RunFolder) -> list[Any]:
     ]
 
 
-def quiet() -> None:
+def silence_lightning() -> None:
     """Silence what Lightning tells about itself; what it warns of is taken care of here."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)

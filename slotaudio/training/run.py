@@ -33,7 +33,7 @@ from slotaudio.training.checkpoints import Checkpoints
 from slotaudio.training.data import Batches
 from slotaudio.training.divergence import Divergence
 from slotaudio.training.folder import RunFolder
-from slotaudio.training.logs import loggers, quiet
+from slotaudio.training.logs import loggers, silence_lightning
 from slotaudio.training.module import ShardedTraining, Training, TrainingDiverged
 from slotaudio.training.options import TrainOptions
 from slotaudio.training.pictures import Pictures
@@ -131,7 +131,7 @@ def _fit(
     callbacks += [progress, stopping, checkpoints, Pictures(), divergence, *([TQDMProgressBar()] if bar else [])]
     try:
         with warnings.catch_warnings():
-            quiet()
+            silence_lightning()
             trainer = lightning.Trainer(
                 accelerator=options.device,
                 devices=devices,

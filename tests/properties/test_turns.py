@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from slotaudio import Separator, Spec, audio, compose
 from slotaudio.data.bundled import speech
-from slotaudio.identity import identity
+from slotaudio.identity import identity_score
 from slotaudio.matchers.exhaustive import Exhaustive
 from slotaudio.matchers.fixed import Fixed
 from slotaudio.matchers.hungarian import Hungarian
@@ -67,15 +67,15 @@ def test_nobody_is_moved_before_two_voices_are_known(monkeypatch):
     late = followed(outputs[None])[0]
     part = slice(0, 14 * RATE)
     assert torch.equal(late[:, part], outputs[:, part])
-    assert identity(late, sources, RATE).right_windows > identity(outputs, sources, RATE).right_windows
+    assert identity_score(late, sources, RATE).right_windows > identity_score(outputs, sources, RATE).right_windows
 
 
 def test_who_changes_places_is_brought_back():
     for pair in ((0, 1), (2, 3), (1, 4)):
         sources = talk(*pair)
         outputs = swapped(sources, [(14.0, 17.2), (24.5, 31.2), (35.0, 38.3)])
-        assert identity(outputs, sources, RATE).right_windows < 0.75
-        found = identity(followed(outputs[None])[0], sources, RATE)
+        assert identity_score(outputs, sources, RATE).right_windows < 0.75
+        found = identity_score(followed(outputs[None])[0], sources, RATE)
         assert found.right_windows > 0.95
         assert found.assignment == (0, 1)  # the outputs are who they were at the beginning
 

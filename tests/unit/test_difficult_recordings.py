@@ -6,7 +6,7 @@ from slotaudio import Separator, Spec
 from slotaudio.data.bundled import speech
 from slotaudio.data.folder import FolderMixtures
 from slotaudio.data.surroundings import synthetic_noise
-from slotaudio.identity import identity
+from slotaudio.identity import identity_score
 from slotaudio.separation.oracle import oracle
 from slotaudio.separation.separated import Separated
 
@@ -46,7 +46,7 @@ def test_more_speakers_than_slots_share_them():
     found = found_in(everybody.sum(0), slots)
     assert found.slots.tolist() == [0, 1]
     torch.testing.assert_close(found.sources.sum(0), everybody.sum(0), rtol=0, atol=1e-4)
-    judged = identity(found.sources[:, 0], everybody[:, 0], RATE)
+    judged = identity_score(found.sources[:, 0], everybody[:, 0], RATE)
     assert judged.assignment.count(-1) == 1
 
 
@@ -66,4 +66,4 @@ def test_a_pause_of_two_minutes_is_survived_side_by_side():
     separator = Separator(model, overlap=0.0)
     model.decoder.rewind(separator.framing)
     estimates = separator(sources.sum(0), RATE).sources
-    assert identity(estimates[:, 0], sources[:, 0], RATE).right_returns == 1.0
+    assert identity_score(estimates[:, 0], sources[:, 0], RATE).right_returns == 1.0

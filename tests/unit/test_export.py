@@ -12,7 +12,7 @@ from slotaudio import SlotaudioError, Spec, UserError, compose, export
 from slotaudio.errors import PretrainedError
 from slotaudio.exporting import ExportedModel, files, running
 from slotaudio.exporting.core import Core
-from slotaudio.modelconfig import describe
+from slotaudio.modelconfig import config_of
 
 # in a process of its own: tracing cannot see through runtime type checks
 WORK = """
@@ -114,7 +114,7 @@ def test_a_program_of_batch_one_gets_one_window_at_a_time(small, tmp_path, monke
     core, sizes = Core(small), []
 
     class Runtime:
-        description = describe(small) | {
+        description = config_of(small) | {
             "tensors": {"inputs": {"spectrum": [1, 1, 256, 64, 2]}, "outputs": dict.fromkeys(core.outputs)},
             "initial": core.start.tolist(),
         }

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from slotaudio.errors import UserError
-from slotaudio.identity import IdentityMeter, counting_accuracy, identity
+from slotaudio.identity import IdentityMeter, counting_accuracy, identity_score
 
 RATE, WINDOW = 1000, 0.5
 SAMPLES = 500
@@ -34,7 +34,7 @@ def swapped(wave: Tensor, first: int, last: int) -> Tensor:
 
 def test_perfect_separation():
     truth = voices(24)
-    found = identity(truth, truth, RATE)
+    found = identity_score(truth, truth, RATE)
     assert found.assignment == (0, 1)
     assert found.si_sdr == pytest.approx((100, 100))
     assert found.si_sdri == pytest.approx(100, abs=1)
@@ -44,7 +44,7 @@ def test_perfect_separation():
 
 def test_one_swap_is_counted_once_and_costs_its_windows():
     truth = voices(24)  # 12 s
-    found = identity(swapped(truth, 18, 24), truth, RATE)
+    found = identity_score(swapped(truth, 18, 24), truth, RATE)
     assert found.assignment == (0, 1)
     assert found.swaps == 1
     assert found.swaps_per_minute == pytest.approx(5)
@@ -55,23 +55,23 @@ def test_one_swap_is_counted_once_and_costs_its_windows():
 
 def test_a_swap_there_and_back_counts_twice():
     truth = voices(24)
-    found = identity(swapped(truth, 4, 6), truth, RATE)
+    found = identity_score(swapped(truth, 4, 6), truth, RATE)
     assert (found.swaps, found.right_joins) == (2, pytest.approx(21 / 23))
     assert found.right_windows == pytest.approx(22 / 24)
 
 
 def test_a_swap_during_a_pause_is_a_wrong_return_but_no_wrong_join():
     truth = silent(silent(voices(40), 0, 10, 22), 1, 10, 22)  # both pause for 6 s
-    found = identity(swapped(truth, 22, 40), truth, RATE)
+    found = identity_score(swapped(truth, 22, 40), truth, RATE)
     assert (found.swaps, found.right_joins, found.returns, found.right_returns) == (1, 1.0, 2, 0.0)
-    kept = identity(truth, truth, RATE)
+    kept = identity_score(truth, truth, RATE)
     assert (kept.swaps, kept.returns, kept.right_returns) == (0, 2, 1.0)
 
 
 def test_only_heard_sources_are_judged():
     """While one source is silent, whatever its slot does cannot be wrong; the other's slot can."""
     truth = silent(voices(20), 1, 5, 20)
-    found = identity(swapped(truth, 10, 20), truth, RATE)
+    found = identity_score(swapped(truth, 10, 20), truth, RATE)
     assert found.assignment[1] == 1
     assert found.right_windows == pytest.approx(15 / 25)
     assert found.swaps == 1
@@ -81,7 +81,7 @@ def test_only_heard_sources_are_judged():
 def test_order_of_slots_does_not_matter(seed, order):
     truth = voices(8, sources=3, seed=seed)
     noisy = truth + 0.3 * voices(8, sources=3, seed=seed + 1)
-    here, there = identity(noisy, truth, RATE), identity(noisy[list(order)], truth, RATE)
+    here, there = identity_score(noisy, truth, RATE), identity_score(noisy[list(order)], truth, RATE)
     assert tuple(order[slot] for slot in there.assignment) == here.assignment
     assert there.si_sdr == pytest.approx(here.si_sdr)
     assert (there.swaps, there.right_joins) == (here.swaps, here.right_joins)
@@ -94,7 +94,7 @@ def test_blocks_give_what_the_whole_gives(seed, sizes):
     meter = IdentityMeter(RATE, WINDOW)
     for e, t in zip(estimates.split(sizes, dim=1), truth.split(sizes, dim=1), strict=True):
         meter.update(e, t)
-    blockwise, whole = meter.compute(), identity(estimates, truth, RATE)
+    blockwise, whole = meter.compute(), identity_score(estimates, truth, RATE)
     assert blockwise.si_sdr == pytest.approx(whole.si_sdr)
     assert blockwise.assignment == whole.assignment == (1, 0)
     assert (blockwise.swaps, blockwise.right_windows) == (whole.swaps, whole.right_windows)
@@ -107,13 +107,13 @@ def test_si_sdr_is_the_textbook_one():
     for e, t in zip(estimates.double(), truth.double(), strict=True):
         target = (e @ t) / (t @ t) * t
         expected.append(float(10 * torch.log10(target.square().sum() / (e - target).square().sum())))
-    assert identity(estimates, truth, RATE).si_sdr == pytest.approx(expected, abs=1e-6)
+    assert identity_score(estimates, truth, RATE).si_sdr == pytest.approx(expected, abs=1e-6)
 
 
 @given(seeds, st.integers(1, 3), st.integers(1, 4))
 def test_silence_and_any_numbers_are_finite(seed, sources, slots):
     truth = silent(voices(6, sources, seed), 0, 0, 6)
-    found = identity(torch.zeros(slots, truth.shape[1]), truth, RATE)
+    found = identity_score(torch.zeros(slots, truth.shape[1]), truth, RATE)
     assert found.swaps == 0
     assert math.isnan(found.si_sdr[0])
     assert 0 <= found.swaps_per_minute < math.inf
@@ -123,7 +123,7 @@ def test_silence_and_any_numbers_are_finite(seed, sources, slots):
 
 def test_more_speakers_than_slots_leave_one_out():
     truth = voices(12, sources=3)
-    found = identity(truth[[2, 0]], truth, RATE)
+    found = identity_score(truth[[2, 0]], truth, RATE)
     assert found.assignment == (1, -1, 0)
     assert found.si_sdr[0] == found.si_sdr[2] == pytest.approx(100)
     assert math.isnan(found.si_sdr[1])
@@ -132,19 +132,19 @@ def test_more_speakers_than_slots_leave_one_out():
 
 def test_surplus_slots_are_free():
     truth = voices(12)
-    found = identity(torch.cat([torch.zeros(2, truth.shape[1]), truth]), truth, RATE)
+    found = identity_score(torch.cat([torch.zeros(2, truth.shape[1]), truth]), truth, RATE)
     assert found.assignment == (2, 3)
     assert found.right_windows == 1.0
 
 
 def test_who_is_heard_is_counted_window_by_window():
     truth = silent(voices(20), 1, 10, 20)
-    assert identity(truth, truth, RATE).right_counts == 1.0
-    assert identity(truth.flip(0), truth, RATE).right_counts == 1.0
+    assert identity_score(truth, truth, RATE).right_counts == 1.0
+    assert identity_score(truth.flip(0), truth, RATE).right_counts == 1.0
     leaking = truth + 0.5 * truth.flip(0)
-    assert identity(leaking, truth, RATE).right_counts == 0.5
+    assert identity_score(leaking, truth, RATE).right_counts == 0.5
     surplus = torch.cat([truth, 0.5 * truth[:1]])
-    assert identity(surplus, truth, RATE).right_counts == 0.0
+    assert identity_score(surplus, truth, RATE).right_counts == 0.0
 
 
 def test_counting():
@@ -176,31 +176,31 @@ def truth(windows, sources=2, silent=()):
 @pytest.mark.parametrize(("windows", "returns"), [(9, 0), (10, 1)])
 def test_five_seconds_of_silence_make_a_return(windows, returns):
     wave = truth(30, silent=[(1, 10, 10 + windows)])
-    assert identity(wave, wave, 1000).returns == returns
+    assert identity_score(wave, wave, 1000).returns == returns
 
 
 def test_who_is_not_heard_cannot_be_joined_wrongly():
     wave = truth(60, silent=[(1, 50, 60)])
     slots = torch.zeros(3, 30000)
     slots[1, :20000], slots[0, 20000:], slots[2] = wave[0, :20000], wave[0, 20000:], wave[1]
-    assert identity(slots, wave, 1000).right_joins == pytest.approx(58 / 59)
+    assert identity_score(slots, wave, 1000).right_joins == pytest.approx(58 / 59)
 
 
 @pytest.mark.parametrize(("leak", "right"), [(0.18, 0.5), (0.05, 1.0)])
 def test_clearly_heard_is_within_twenty_decibels(leak, right):
     wave = truth(20, silent=[(1, 10, 20)])
-    assert identity(torch.stack([wave[0], wave[1] + leak * wave[0]]), wave, 1000).right_counts == right
+    assert identity_score(torch.stack([wave[0], wave[1] + leak * wave[0]]), wave, 1000).right_counts == right
 
 
 def test_where_slots_are_equally_good_the_assigned_ones_are_right():
     wave = truth(20)
     slots = wave.flip(0).clone()
     slots[:, 2500:5000] = 0
-    assert identity(slots, wave, 1000).right_windows == 1.0
+    assert identity_score(slots, wave, 1000).right_windows == 1.0
 
 
 def test_what_is_twenty_five_decibels_down_is_heard():
     wave = truth(20)
     wave[:, 5000:] *= 10 ** (-25 / 20)
     slots = torch.cat([wave[:, :5000], wave.flip(0)[:, 5000:]], dim=1)
-    assert identity(slots, wave, 1000).right_windows == pytest.approx(0.5)
+    assert identity_score(slots, wave, 1000).right_windows == pytest.approx(0.5)
