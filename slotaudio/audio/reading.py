@@ -66,8 +66,11 @@ class AudioReader:
         self._bytes = open(self.path, "rb")  # noqa: SIM115  (closed with the reader)
         with _mpg123_silenced(self.path):
             try:
-                self._file = soundfile.SoundFile(self._bytes if _is_mp3(self.path) else str(self.path))
-            except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: headerless .raw
+                # not the name, which soundfile takes in UTF-8 only
+                self._file = soundfile.SoundFile(
+                    self._bytes if _is_mp3(self.path) else self._bytes.fileno(), closefd=False
+                )
+            except soundfile.LibsndfileError as error:
                 self._bytes.close()
                 why = _why_unreadable(self.path, error)
                 raise AudioFileError(f"{self.path} cannot be read: {why}", page=_EXPLAINED) from None

@@ -16,8 +16,8 @@ class STFT(nn.Module):
 
     ``framing="end_pad"`` is AudioSlots' (arXiv 2305.05591, section 3): frames start at sample 0, the
     end is padded with zeros, and the last bin is dropped, so that 0.5 s at 16 kHz gives exactly
-    256 x 64 with a window of 512 and a hop of 125. Its inverse divides by the *constant* overlap gain of
-    the windows, so the first and last samples fade; dividing by the true sum, nearly zero there, would
+    256 x 64 with a window of 512 and a hop of 125. Its inverse divides by what windows *without end* would
+    add up to, so the first and last samples fade; dividing by the true sum, nearly zero there, would
     explode. ``framing="centred"`` reflects the wave at both ends, keeps every bin and is exactly
     invertible: the better one whenever the paper's geometry is not needed.
 
@@ -35,6 +35,7 @@ class STFT(nn.Module):
     """
 
     hann: Tensor
+    gain: Tensor
 
     def __init__(
         self,
@@ -64,6 +65,8 @@ class STFT(nn.Module):
         self.freq = window // 2 + (framing == "centred")
         self.out_channels = 1 if features == "magnitude" else 3
         self.register_buffer("hann", torch.hann_window(window), persistent=False)
+        squares = nn.functional.pad(self.hann.square(), (0, -window % hop))
+        self.register_buffer("gain", squares.unflatten(0, (-1, hop)).sum(dim=0), persistent=False)
 
     def forward(self, wave: Float[Tensor, "batch channels time"]) -> Spectrum:
         """Transform a wave of any length of at least one sample."""
@@ -115,4 +118,4 @@ class STFT(nn.Module):
         frames = torch.fft.irfft(values, n=self.window, dim=1) * self.hann[:, None]
         size = (values.shape[-1] - 1) * self.hop + self.window
         wave = nn.functional.fold(frames, (1, size), (1, self.window), stride=(1, self.hop))[:, 0, 0]
-        return wave * (self.hop / self.hann.square().sum())
+        return wave / self.gain.repeat(-(-size // self.hop))[:size]

@@ -40,15 +40,14 @@ def test_centred_framing_inverts_exactly(seed, length, sizes):
     torch.testing.assert_close(frontend.inverse(spectrum.values, spectrum.length), wave, atol=1e-5, rtol=0)
 
 
-@given(seeds, st.integers(1200, 3000))
-def test_end_padded_framing_inverts_away_from_the_edges(seed, length):
-    """Inside, shifted Hann windows overlap to a nearly constant gain: 512/125 ripples by less than 0.1 %."""
-    frontend, wave = STFT(), below_nyquist(seed, length)
+@given(seeds, st.integers(1200, 3000), st.sampled_from([100, 125, 128, 171, 200, 256]))
+def test_end_padded_framing_inverts_away_from_the_edges(seed, length, hop):
+    frontend, wave = STFT(hop=hop), below_nyquist(seed, length)
     spectrum = frontend(wave)
     back = frontend.inverse(spectrum.values, spectrum.length)
     assert back.shape == wave.shape
-    inside = slice(512, length - 125)
-    assert (back - wave)[..., inside].abs().max() < 2e-3 * wave.abs().max()
+    inside = slice(512, length - 512)
+    assert (back - wave)[..., inside].abs().max() < 3e-4 * wave.abs().max()
 
 
 @given(seeds, st.integers(1, 2000))
