@@ -19,6 +19,7 @@ from slotaudio.errors import SlotaudioError
 from slotaudio.matchers.hungarian import Hungarian
 from slotaudio.objectives.costs import audible
 from slotaudio.objectives.costs import si_sdr as si_sdr_cost
+from slotaudio.separation.joining import take
 from slotaudio.types import Matcher
 
 LOWEST, HIGHEST = -60.0, 120.0
@@ -94,14 +95,6 @@ def best_assignment(
     return (matcher or Hungarian())(si_sdr_cost(estimates.float(), references.float(), mixture.float()))
 
 
-def in_order(
-    estimates: Float[Tensor, "batch slots channels time"], assignment: Int[Tensor, "batch sources"]
-) -> Float[Tensor, "batch sources channels time"]:
-    """Return the estimates in the order of the sources that they were assigned to."""
-    rows = torch.arange(len(estimates), device=estimates.device)[:, None]
-    return estimates[rows, assignment]
-
-
 @dataclass(frozen=True)
 class Score:
     """What was measured, per batch item and source."""
@@ -135,7 +128,7 @@ def score(
         UserError: see `best_assignment`.
     """
     assignment = best_assignment(estimates, references, mixture, matcher)
-    matched = _flat(in_order(estimates, assignment))
+    matched = _flat(take(estimates, assignment))
     wanted = _flat(references)
     unprocessed = _flat(mixture[:, None]).expand_as(wanted)
     active = audible(references.float().flatten(2).square().mean(-1), mixture.float())

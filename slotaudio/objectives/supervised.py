@@ -10,11 +10,11 @@ from torch import Tensor
 from slotaudio.compose import build
 from slotaudio.errors import UserError
 from slotaudio.matchers.checking import CostNotFinite
-from slotaudio.metrics import in_order
 from slotaudio.objectives.costs import WAVE_COSTS, audible, check_cost_name, spectral_mse
 from slotaudio.objectives.presence import presence_loss
 from slotaudio.objectives.spectral import multi_resolution
 from slotaudio.objectives.views import cut, exact, lay_out, magnitudes_of, magnitudes_of_waves
+from slotaudio.separation.joining import take
 from slotaudio.spec import Spec
 from slotaudio.types import Batch, Prediction
 
@@ -170,7 +170,7 @@ def _level(
     references: Float[Tensor, "rows sources channels time"],
 ) -> Float[Tensor, ""]:
     """Return the mean squared decibels between all sources and what of all matched slots lies along them."""
-    found, wanted = in_order(estimates, chosen).sum(1), references.sum(1)
+    found, wanted = take(estimates, chosen).sum(1), references.sum(1)
     power = wanted.square().sum((1, 2))
     along = (found * wanted).sum((1, 2)) / power.clamp_min(1e-8)
     off = torch.where(power > 1e-8, 20 * along.clamp_min(0.03).log10(), 0.0)  # -30 dB are enough to learn from
@@ -185,5 +185,5 @@ def _spectral(
 ) -> Float[Tensor, ""]:
     """Return the mean spectral distance of the matched pairs whose source can be heard; 0 without any."""
     heard = audible(references.square().mean(dim=(2, 3)), mixture)
-    distance = torch.where(heard, multi_resolution(in_order(estimates, chosen), references), 0.0)
+    distance = torch.where(heard, multi_resolution(take(estimates, chosen), references), 0.0)
     return distance.sum() / heard.sum().clamp_min(1)
