@@ -16,6 +16,9 @@ from slotaudio.errors import AudioFileError, DataError
 
 SUFFIXES = (".flac", ".wav", ".ogg", ".opus", ".mp3")
 
+_FILTER = 10
+"""Zero crossings that the filter of `resample_poly` has on each side."""
+
 
 class UnreadableUtterance(DataError):
     """One audio file of a data set cannot be used; the others may."""
@@ -80,9 +83,13 @@ class Recordings:
         ratio = self._ratio(rate, speed)
         if ratio == 1:
             return self._samples(name, start, length)
-        first = int(start * ratio)
-        wave = self._samples(name, first, math.ceil(length * ratio) + 1)
-        wave = resample_poly(wave, ratio.denominator, ratio.numerator).astype(np.float32)[:length]
+        up, down = ratio.denominator, ratio.numerator
+        context = -(-_FILTER * max(up, down) // down)
+        # from where the grids of both rates meet, so that every stretch has the samples that the whole would have
+        first = max(0, start - context) // up * up
+        stop = math.ceil((start + length + context) * ratio)
+        wave = self._samples(name, first // up * down, stop - first // up * down)
+        wave = resample_poly(wave, up, down)[start - first :][:length].astype(np.float32)
         return np.pad(wave, (0, length - wave.size))
 
     def header(self, name: str) -> tuple[int, int]:

@@ -173,6 +173,18 @@ def test_other_rates_are_resampled_when_told(voices):
     assert peak.item() == pytest.approx(1000, abs=4)
 
 
+@pytest.mark.parametrize(("rate", "speed"), [(44100, 1.0), (8000, 1.0), (RATE, 0.93), (RATE, 1.1), (22050, 0.97)])
+def test_a_stretch_at_another_rate_or_speed_is_that_of_the_whole(voices, rate, speed):
+    noise = 0.1 * np.random.default_rng(0).standard_normal(3 * rate)
+    soundfile.write(voices / "a-1/noise.wav", noise, rate)
+    folder = SpeechFolder(voices, resample=True)
+    length = folder.length("a-1/noise.wav", speed)
+    whole = folder.read("a-1/noise.wav", 0, length, speed)
+    for start in (0, 5, 1001, 20000, length - 800):
+        part = folder.read("a-1/noise.wav", start, 800, speed)
+        assert part == pytest.approx(whole[start : start + 800], abs=1e-5)
+
+
 def test_float_files_and_stereo_are_read(voices):
     wave = np.stack([np.full(RATE, 0.5), np.full(RATE, 0.25)], axis=1).astype(np.float32)
     soundfile.write(voices / "a-1/first.wav", wave, RATE, subtype="FLOAT")
