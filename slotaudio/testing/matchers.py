@@ -12,12 +12,12 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from slotaudio.errors import UserError
-from slotaudio.testing.component import ComponentConformance
+from slotaudio.testing.devices import DeviceChecks
 from slotaudio.testing.drawing import for_all, noise
 from slotaudio.testing.process import global_randomness
 
 
-class MatcherConformance(ComponentConformance):
+class MatcherConformance(DeviceChecks):
     """Checks for matchers.
 
     Attributes:
@@ -169,6 +169,10 @@ class MatcherConformance(ComponentConformance):
             self.require(torch.equal(first, again), "gives another assignment the second time")
 
         self.for_all(check)
+
+    def used_on(self, device: str) -> Tensor:
+        """Match costs that lie there."""
+        return self.build()(noise(0, 2, 3, 2).to(device))
 
     def exercise(self) -> None:
         """Build it and match something."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from slotaudio.compose import compose
 from slotaudio.spec import Spec
-from slotaudio.testing.component import ComponentConformance
+from slotaudio.testing.devices import DeviceChecks
 from slotaudio.testing.drawing import for_all, wave
 from slotaudio.testing.oracle import Oracle, only
 from slotaudio.testing.process import global_randomness, seeded
@@ -25,7 +25,7 @@ SMALL_MODEL: dict[str, Any] = {
 """What `slotaudio.compose` makes the model from that objectives are tried on."""
 
 
-class ObjectiveConformance(ComponentConformance):
+class ObjectiveConformance(DeviceChecks):
     """Checks for objectives.
 
     Attributes:
@@ -49,7 +49,6 @@ class ObjectiveConformance(ComponentConformance):
     labelled: ClassVar[bool] = False
     mean_over_items: ClassVar[bool] = True
     surplus_slots: ClassVar[bool] = True
-    draws: ClassVar[bool] = False
     perfect: ClassVar[Literal["sources", "mixture"] | None] = "sources"
 
     def offered(self) -> dict[str, Any]:
@@ -66,7 +65,7 @@ class ObjectiveConformance(ComponentConformance):
 
     def composed(self) -> Any:
         """Return a fresh copy of the model, in evaluation mode."""
-        return copy.deepcopy(_model(type(self)))  # type: ignore[arg-type]  # classes are hashable
+        return copy.deepcopy(_model(type(self)))
 
     def knowing(self, batch: Batch, level: float | Tensor = 0.0) -> Any:
         """Return a stand-in for a model that knows the answer, up to some noise."""
@@ -235,6 +234,14 @@ class ObjectiveConformance(ComponentConformance):
             self.require(same, f"gives {name} = {value} the first time and {again.get(name)} the second")
         same = torch.equal(batch.mixture, before[0]) and torch.equal(batch.sources, before[1])
         self.require(same, "writes to the batch")
+
+    def used_on(self, device: str) -> dict[str, Tensor]:
+        """Let model, objective and batch meet there."""
+        objective = self.build()
+        if isinstance(objective, nn.Module):
+            objective.to(device)
+        with seeded(0):
+            return objective(self.composed().to(device), self.batch(0).to(torch.device(device)))
 
     def exercise(self) -> None:
         """Build it and use it once."""

@@ -172,7 +172,24 @@ class SeedsPython(HealthyObjective):
         return super().__call__(model, batch)
 
 
+class WeightsOnTheCpu(HealthyObjective):
+    """Weigh the slots by numbers that are made without a device."""
+
+    def total(self, matched):
+        return (matched * torch.linspace(1, 1, matched.shape[-1])).mean()
+
+
+class ReportsFromTheCpu(HealthyObjective):
+    """Return a figure that lies elsewhere than the loss."""
+
+    def __call__(self, model, batch):
+        losses = super().__call__(model, batch)
+        return {**losses, "level": batch.mixture.detach().cpu().abs().mean()}
+
+
 DEFECTS = (
+    Defect("objective", WeightsOnTheCpu, "test_it_moves_between_devices"),
+    Defect("objective", ReportsFromTheCpu, "test_it_moves_between_devices"),
     Defect("objective", WrongSign, "test_better_estimates_cost_less"),
     Defect("objective", NoMatching, "test_order_of_the_sources_does_not_matter"),
     Defect("objective", OneAssignmentForTheBatch, "test_batch_items_do_not_see_each_other"),
