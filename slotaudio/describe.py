@@ -75,8 +75,8 @@ def _inherited(module: str, base: ast.expr) -> tuple[str, ...]:
     node = _definition(module, base.id)
     if node is not None and node.lineno < base.lineno:
         return _options(module, node)
-    for item in _parsed(module).body:
-        for name in item.names if isinstance(item, ast.ImportFrom) else ():
+    for item in (found for found in _parsed(module).body if isinstance(found, ast.ImportFrom)):
+        for name in item.names:
             if base.id == (name.asname or name.name):
                 home = _home(module, item)
                 known = home.partition(".")[0] in (module.partition(".")[0], "slotaudio")

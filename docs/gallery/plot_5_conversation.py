@@ -59,13 +59,14 @@ for joining in ("given", "overlap"):
 # A model that learned
 # --------------------
 # Now the model that ships, seen as a whole: every cell of the spectrogram in the colour of the slot that owns
-# it, a lane for every output, and below who really spoke.
+# it, a lane for every output, and below who really spoke, in the colour of the output that should hold the voice.
 
 from slotaudio.plotting import PowerMap, SlotHistory, identity_figure, timeline_figure
 
 separator = Separator.from_pretrained()
 history = SlotHistory()
 estimates = separator(mixture, 16000, observer=history).sources
+found = identity_score(estimates[:, 0], sources[:, 0], 16000)
 
 
 def power(wave):
@@ -75,7 +76,12 @@ def power(wave):
     return summary
 
 
-timeline_figure(power(mixture), [power(wave) for wave in estimates], turns=metadata["turns"])
+timeline_figure(
+    power(mixture),
+    [power(wave) for wave in estimates],
+    turns=metadata["turns"],
+    assignment=dict(zip(metadata["speakers"], found.assignment, strict=True)),
+)
 
 # %%
 # And the slots themselves: their vectors over time in the plane in which they differ most, and how often each
@@ -86,7 +92,6 @@ identity_figure(history.vectors, times, history.shares, weights=history.heard)
 
 # %%
 
-found = identity_score(estimates[:, 0], sources[:, 0], 16000)
 print(f"right joins {found.right_joins:.0%}, swaps {found.swaps}, SI-SDRi {found.si_sdri:.1f} dB")
 players(estimates, 16000)
 

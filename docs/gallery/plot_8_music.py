@@ -10,6 +10,7 @@ stays it. This tutorial makes a little music, and lets the end-to-end separator 
     pip install slotaudio slotaudio-music
 """
 
+# sphinx_gallery_thumbnail_number = 2
 import math
 
 import torch

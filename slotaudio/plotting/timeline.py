@@ -1,6 +1,6 @@
 """Who is heard when: the mixture coloured by slot, and below it a lane for every slot."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Float
@@ -19,6 +19,8 @@ _RANGE = 60.0
 _LANE = 40.0
 """Decibels that a lane shows below the loudest moment of the recording."""
 
+_GREY = "#4D4D4D"
+
 
 def timeline_figure(
     mixture: PowerMap,
@@ -27,6 +29,7 @@ def timeline_figure(
     presence: Float[Tensor, "entries slots"] | None = None,
     times: Float[Tensor, "entries"] | None = None,
     turns: Sequence[Turn] = (),
+    assignment: Mapping[str, int] | None = None,
     names: Sequence[str] = (),
     colours: Sequence[int] = (),
     title: str = "",
@@ -40,6 +43,7 @@ def timeline_figure(
         mixture, outputs: of one length and sample rate; at least one output.
         presence, times: probabilities, and the seconds that they are about (see `SlotHistory`).
         turns: who really speaks when, drawn as bars below.
+        assignment: for speakers of `turns` their output, whose colour their bars take; without it they are grey.
         names: of the outputs; ``slot 1`` and so on by default.
         colours: for every output, which of `SLOT_COLOURS`; in their order by default.
         title: over the whole figure.
@@ -68,7 +72,8 @@ def timeline_figure(
     for slot, axes in enumerate(panels[1 : 1 + len(outputs)]):
         _lane(axes, at * scale, lanes[slot], inks[slot], labels[slot], presence is not None)
     if speakers:
-        _turns(panels[-1], turns, speakers, scale)
+        owned = {speaker: inks[slot] for speaker, slot in (assignment or {}).items() if 0 <= slot < len(inks)}
+        _turns(panels[-1], turns, {speaker: owned.get(speaker, _GREY) for speaker in speakers}, scale)
     panels[-1].set_xlabel("time (min)" if minutes else "time (s)")
     panels[0].set_xlim(0, mixture.seconds * scale)
     if title:
@@ -115,11 +120,11 @@ def _lane(
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _turns(axes: Axes, turns: Sequence[Turn], speakers: Sequence[str], scale: float) -> None:
-    for row, speaker in enumerate(reversed(speakers)):
+def _turns(axes: Axes, turns: Sequence[Turn], speakers: Mapping[str, str], scale: float) -> None:
+    for row, (speaker, colour) in enumerate(reversed(list(speakers.items()))):
         bars = [(turn.start * scale, turn.duration * scale) for turn in turns if turn.speaker == speaker]
-        axes.broken_barh(bars, (row + 0.15, 0.7), color="#4D4D4D")
+        axes.broken_barh(bars, (row + 0.15, 0.7), color=colour)
     axes.set(ylim=(0, len(speakers)), yticks=[row + 0.5 for row in range(len(speakers))])
-    axes.set_yticklabels(list(reversed(speakers)), fontsize=8)
-    axes.text(1.006, 0.5, "truth", transform=axes.transAxes, color="#4D4D4D", va="center", fontsize=10)
+    axes.set_yticklabels(list(reversed(list(speakers))), fontsize=8)
+    axes.text(1.006, 0.5, "truth", transform=axes.transAxes, color=_GREY, va="center", fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)

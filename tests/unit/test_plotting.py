@@ -238,6 +238,15 @@ def test_bars_are_as_long_as_turns():
     assert (box.x0, box.x1) == pytest.approx((1.0, 3.0))
 
 
+def test_bars_have_the_colour_of_the_output_that_should_hold_the_voice():
+    track = power(torch.randn(1, 32000))
+    turns = [Turn(0.0, 1.0, "ann"), Turn(1.0, 1.0, "bob"), Turn(2.0, 1.0, "eve")]
+    figure = timeline_figure(track, [track, track], turns=turns, assignment={"ann": 1, "bob": 0, "eve": -1})
+    colours = {box.get_paths()[0].get_extents().x0: box.get_facecolor()[0] for box in figure.axes[-1].collections}
+    for start, colour in zip((0.0, 1.0, 2.0), (SLOT_COLOURS[1], SLOT_COLOURS[0], "#4D4D4D"), strict=True):
+        assert tuple(colours[start][:3]) == pytest.approx(to_rgb(colour))
+
+
 def test_numbers_stand_in_their_cells():
     from slotaudio.plotting import assignment_figure
 
