@@ -17,6 +17,7 @@ from slotaudio.errors import WrongOptions
 from slotaudio.pluginmanager import BUILTIN
 from slotaudio.registry import FAMILIES, REGISTRIES, Offer
 from slotaudio.spec import Spec
+from slotaudio.testing.importing import side_effects
 from slotaudio.testing.process import generators, seeded, settings, settings_kept
 
 _LISTING = """
@@ -77,6 +78,20 @@ class ComponentConformance:
             bool(summary) and not summary.startswith("(no source found"),
             f"has no summary for `slotaudio components`: {summary or 'the docstring is missing'}",
         )
+
+    def test_importing_it_changes_nothing(self) -> None:
+        """The import seeds nothing, changes no setting of the process, silences no warnings and prints nothing."""
+        offer = self._offer()
+        if offer is not None and isinstance(offer.target, str):
+            own = _module(offer)
+            beside = [each for registry in REGISTRIES.values() for each in registry.offers()]
+            modules = {_module(each) for each in beside if each.plugin == offer.plugin}  # one process does for all
+        else:
+            own = self._factory().__module__
+            modules = {own}
+        found = side_effects(*sorted(modules)).get(own, [])
+        how = f"calls {' and '.join(found)} when {own} is imported, for everybody in the process: do it in a function"
+        self.require(not found, how)
 
     def test_it_leaves_what_everybody_shares_alone(self) -> None:
         """Building and using it seeds no shared generator and changes no setting of torch, numpy or the process."""
@@ -142,6 +157,10 @@ class ComponentConformance:
 
     def _factory(self) -> Callable[..., Any]:
         return REGISTRIES[self.family][self.component] if isinstance(self.component, str) else self.component
+
+
+def _module(offer: Offer) -> str:
+    return str(offer.target).partition(":")[0]
 
 
 @functools.cache

@@ -76,6 +76,17 @@ def test_the_defect_is_caught_by_the_named_check(defect):
         assert f"{defect.family} {defect.component.__name__!r} " in str(caught.value)
 
 
+def test_all_that_an_import_changes_is_named():
+    checks = suite(Defect("encoder", encoders.Careless, "test_importing_it_changes_nothing"))
+    with pytest.raises(BrokenContract) as caught:
+        checks.test_importing_it_changes_nothing()
+    for call in (
+        *("torch.set_default_dtype", "torch.set_num_threads", "torch.manual_seed", "numpy.random.seed"),
+        *("random.seed", "warnings.filterwarnings", "print"),
+    ):
+        assert f" {call} " in str(caught.value)
+
+
 def test_every_family_has_defects_and_every_check_of_it_catches_one():
     """A check that no defect fails might be one that cannot fail."""
     counts = Counter(defect.family for defect in DEFECTS)

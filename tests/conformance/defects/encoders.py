@@ -134,6 +134,12 @@ class LooksAtValues(Changed):
         return 2 * tokens if tokens.sum().item() > 0 else tokens
 
 
+class Careless(HealthyEncoder):
+    """Comes from a module that does as it likes when it is imported."""
+
+    __module__ = "defects.careless"
+
+
 UNTRACEABLE = (
     Defect("encoder", LooksAtValues, "test_it_compiles_where_promised", {"compiles": True}),
     Defect("encoder", LooksAtValues, "test_it_exports_where_promised", {"exports": True}),
@@ -141,6 +147,7 @@ UNTRACEABLE = (
 """Checked in a process without runtime type checks, through which nothing can be traced."""
 
 DEFECTS = (
+    Defect("encoder", Careless, "test_importing_it_changes_nothing"),
     Defect("encoder", WrongWidth, "test_shapes_and_types_follow_the_contract"),
     Defect("encoder", PositionsInCells, "test_shapes_and_types_follow_the_contract"),
     Defect("encoder", PositionsFollowTheSound, "test_positions_are_the_same_for_every_content"),
