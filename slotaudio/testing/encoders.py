@@ -3,10 +3,11 @@
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from slotaudio.testing.drawing import noise
 from slotaudio.testing.modules import ModuleConformance
+from slotaudio.testing.stages import move_off_the_start
 from slotaudio.types import Encoder, Features
 
 
@@ -46,6 +47,9 @@ class EncoderConformance(ModuleConformance):
     def differentiated(self, inputs: tuple[Any, ...]) -> dict[str, Tensor]:
         return {"features": inputs[0]}
 
+    def perceived(self, output: Features) -> Tensor:
+        return output.tokens
+
     def check_output(self, module: Any, inputs: tuple[Any, ...], output: Features) -> None:
         out_dim = getattr(module, "out_dim", None)
         self.require(isinstance(out_dim, int), "has no attribute out_dim, which the bottleneck's in_dim is read from")
@@ -70,13 +74,16 @@ class EncoderConformance(ModuleConformance):
         self.require(cells == sorted(cells, reverse=True), f"returns skips of {cells} cells; the coarsest comes last")
 
     def test_dimensions_are_threaded(self) -> None:
-        """It takes the number of maps that the frontend offers, where it has a parameter for that."""
+        """It takes the number of maps that the frontend offers, where it has a parameter for that, and hears each."""
         for maps in (1, 2, 3) if self.takes("in_channels") and "in_channels" not in self.options else ():
             offered = {**self.offered(), "in_channels": maps}
             module = self.build_from(offered).eval()
             inputs = (noise(0, 2, maps, self.freq, self.frames[1]),)
             with torch.no_grad():
                 self.check_output(module, inputs, module(*inputs))
+            if isinstance(module, nn.Module):
+                move_off_the_start(module, 1)
+            self.require_heard(module, inputs)
 
     def test_positions_are_the_same_for_every_content(self) -> None:
         """Positions say where tokens lie, not what they hold."""

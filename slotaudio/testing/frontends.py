@@ -51,6 +51,9 @@ class FrontendConformance(ModuleConformance):
         spectrum = module(*inputs)
         return RoundTrip(spectrum, module.features(spectrum), module.inverse(spectrum.values, spectrum.length))
 
+    def perceived(self, output: RoundTrip) -> Tensor:
+        return output.features
+
     def check_output(self, module: Any, inputs: tuple[Any, ...], output: RoundTrip) -> None:
         for name in ("sample_rate", "channels", "out_channels", "freq", "features", "inverse"):
             self.require(hasattr(module, name), f"lacks {name}")
@@ -121,6 +124,7 @@ class FrontendConformance(ModuleConformance):
             with torch.no_grad():
                 output = self.call(module, given)
             self.check_output(module, (given,), output)
+            self.require_heard(module, (given,))
             if self.inverse_tolerance is not None:
                 inside = slice(self.margin, -self.margin or None)
                 gap = difference(output.wave[..., inside], given[..., inside])

@@ -6,7 +6,7 @@ from torch import nn
 
 from slotaudio.testing.compiling import CompilingChecks
 from slotaudio.testing.devices import DeviceChecks
-from slotaudio.testing.gradients import GradientChecks
+from slotaudio.testing.hearing import HearingChecks
 from slotaudio.testing.leftovers import LeftoverChecks
 from slotaudio.testing.numerics import NumericChecks
 from slotaudio.testing.saving import SavingChecks
@@ -17,7 +17,7 @@ from slotaudio.testing.training import TrainingChecks
 class ModuleConformance(
     NumericChecks,
     TrainingChecks,
-    GradientChecks,
+    HearingChecks,
     SavingChecks,
     LeftoverChecks,
     DeviceChecks,

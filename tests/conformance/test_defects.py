@@ -8,6 +8,7 @@ from defects import (
     Defect,
     bottlenecks,
     datasets,
+    deaf,
     decoders,
     embedders,
     encoders,
@@ -24,7 +25,7 @@ from slotaudio.testing import CONFORMANCE, BrokenContract, ComponentConformance
 
 PLANTED = (
     *(frontends, encoders, bottlenecks, decoders, matchers, objectives, datasets, embedders),
-    *(numbers_of_stages, state_of_stages, in_training),
+    *(numbers_of_stages, state_of_stages, in_training, deaf),
 )
 BREAKS = (AssertionError, RuntimeError, ValueError, TypeError, AttributeError, pickle.PicklingError, Flaky)
 DEFECTS = [defect for module in PLANTED for defect in module.DEFECTS]
