@@ -17,6 +17,7 @@ from slotaudio.errors import WrongOptions
 from slotaudio.pluginmanager import BUILTIN
 from slotaudio.registry import FAMILIES, REGISTRIES, Offer
 from slotaudio.spec import Spec
+from slotaudio.testing.attributes import refuse_unknown
 from slotaudio.testing.importing import side_effects
 from slotaudio.testing.process import generators, seeded, settings, settings_kept
 
@@ -49,6 +50,10 @@ class ComponentConformance:
     options: ClassVar[Mapping[str, Any]] = {}
     examples: ClassVar[int] = 5
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        refuse_unknown(cls)
+
     def test_wrong_options_are_answered_with_the_signature(self) -> None:
         """An option that the constructor does not take is refused, with what it does take."""
         try:
@@ -60,6 +65,26 @@ class ComponentConformance:
             )
         else:
             self.broken("takes the option no_such_option=1 in silence, so that misspelt options go unnoticed")
+
+    def test_options_can_be_saved(self) -> None:
+        """Options and defaults are what JSON and TOML hold, and it is built from what was read back as well."""
+        parameters = inspect.signature(self._factory()).parameters.values()
+        defaults = {each.name: each.default for each in parameters if each.default is not inspect.Parameter.empty}
+        for name, value in {**defaults, **self.options}.items():
+            plain = Spec(self.name, value=value).to_dict()["value"]
+            try:
+                kept = json.loads(json.dumps(plain)) == plain
+            except (TypeError, ValueError):
+                kept = False
+            kind = f"{name} = {value!r}, a {type(value).__name__}"
+            how = f"takes {kind}, which no recipe or saved model can hold: take a name or a number, and make it of that"
+            self.require(kept, how)
+        read = json.loads(json.dumps(Spec(self.name, **self.options).to_dict()))
+        del read["name"]
+        try:
+            self.build(**read)
+        except Exception as error:
+            self.broken(f"cannot be built from its options as they are read from a file, {read}: {error}")
 
     def test_listing_it_imports_no_torch(self) -> None:
         """`slotaudio components` lists it without importing torch: hooks return strings."""

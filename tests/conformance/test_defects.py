@@ -77,6 +77,32 @@ def test_the_defect_is_caught_by_the_named_check(defect):
         assert f"{defect.family} {defect.component.__name__!r} " in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ({"option": {"width": 4}}, "did you mean 'options'"),
+        ({"unusd": ("norm.*",)}, "did you mean 'unused'"),
+        ({"input": lambda self, seed, **sizes: ()}, "did you mean 'inputs'"),
+        ({"reference": 3}, "one of your own begins with an underscore: _reference"),
+    ],
+)
+def test_misspelt_attributes_are_refused(attributes, message):
+    with pytest.raises(TypeError, match=message):
+        type("TestMine", (CONFORMANCE["encoder"],), {"component": encoders.HealthyEncoder, **attributes})
+
+
+def test_what_a_suite_adds_for_itself_is_taken():
+    class TestMine(CONFORMANCE["encoder"]):
+        component = encoders.HealthyEncoder
+        pytestmark = ()
+        _rate = 8000
+        REFERENCE = 3
+        declared: int = 4
+
+        def spectrum_of_a_chirp(self):
+            return self._rate
+
+
 def test_all_that_an_import_changes_is_named():
     checks = suite(Defect("encoder", encoders.Careless, "test_importing_it_changes_nothing"))
     with pytest.raises(BrokenContract) as caught:

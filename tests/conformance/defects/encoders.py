@@ -140,6 +140,30 @@ class Careless(HealthyEncoder):
     __module__ = "defects.careless"
 
 
+class TakesALayer(HealthyEncoder):
+    """Wants an object for an option, which no file holds."""
+
+    def __init__(self, in_channels: int, width: int = 8, norm: nn.Module | None = None) -> None:
+        super().__init__(in_channels, width)
+        self.norm = norm or self.norm
+
+
+class DefaultIsAClass(HealthyEncoder):
+    """Has a default that no recipe could change."""
+
+    def __init__(self, in_channels: int, width: int = 8, norm: type[nn.Module] = nn.GroupNorm) -> None:
+        super().__init__(in_channels, width)
+        self.norm = norm(2, width)
+
+
+class InsistsOnATuple(HealthyEncoder):
+    """Adds to a tuple, which comes as a list from every file."""
+
+    def __init__(self, in_channels: int, widths=(8,)) -> None:
+        super().__init__(in_channels, widths[0])
+        self.widths = widths + (8,)  # noqa: RUF005 (the defect)
+
+
 UNTRACEABLE = (
     Defect("encoder", LooksAtValues, "test_it_compiles_where_promised", {"compiles": True}),
     Defect("encoder", LooksAtValues, "test_it_exports_where_promised", {"exports": True}),
@@ -147,6 +171,9 @@ UNTRACEABLE = (
 """Checked in a process without runtime type checks, through which nothing can be traced."""
 
 DEFECTS = (
+    Defect("encoder", TakesALayer, "test_options_can_be_saved", {"options": {"norm": nn.GroupNorm(2, 8)}}),
+    Defect("encoder", DefaultIsAClass, "test_options_can_be_saved"),
+    Defect("encoder", InsistsOnATuple, "test_options_can_be_saved", {"options": {"widths": (8,)}}),
     Defect("encoder", Careless, "test_importing_it_changes_nothing"),
     Defect("encoder", WrongWidth, "test_shapes_and_types_follow_the_contract"),
     Defect("encoder", PositionsInCells, "test_shapes_and_types_follow_the_contract"),
