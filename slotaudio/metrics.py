@@ -1,4 +1,4 @@
-"""How good estimates are, in decibels. Silence never enters a mean.
+"""How good estimates are, in decibels; `slotaudio.quality` has measures of speech. Silence never enters a mean.
 
 All ratios are computed in double precision over the last axis and kept between -60 and 120 dB, so that a
 mean over recordings stays finite: a silent estimate of an audible source scores -60 dB, a perfect one 120 dB. A
@@ -15,7 +15,8 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from slotaudio.errors import SlotaudioError
+from slotaudio import quality
+from slotaudio.errors import SlotaudioError, UserError
 from slotaudio.matchers.hungarian import Hungarian
 from slotaudio.objectives.costs import audible
 from slotaudio.objectives.costs import si_sdr as si_sdr_cost
@@ -100,7 +101,7 @@ class Score:
     """What was measured, per batch item and source."""
 
     values: dict[str, Float[Tensor, "batch sources"]]
-    """Ratios in dB by metric, and with ``_i`` after the name their improvement over the mixture. NaN
+    """What was measured by metric, ratios in dB, and with ``_i`` after the name its improvement over the mixture. NaN
     for silent references; improvements also for a source that is alone in the mixture."""
     active: Bool[Tensor, "batch sources"]
     """Whether the reference can be heard: within 40 dB of the mixture."""
@@ -121,22 +122,28 @@ def score(
     mixture: Float[Tensor, "batch channels time"],
     matcher: Matcher | None = None,
     metrics: tuple[str, ...] = ("si_sdr", "si_snr", "sdr"),
+    rate: int | None = None,
 ) -> Score:
     """Match estimates to references over their whole length, once, and measure.
 
+    Args:
+        metrics: names in `METRICS` or `slotaudio.quality.MEASURES`.
+        rate: samples per second, which the latter need.
+
     Raises:
-        UserError: see `best_assignment`.
+        UserError: see `best_assignment`; no such metric, or one that needs the rate.
+        SlotaudioError: one whose package is not installed.
     """
     assignment = best_assignment(estimates, references, mixture, matcher)
     matched = _flat(take(estimates, assignment))
     wanted = _flat(references)
     unprocessed = _flat(mixture[:, None]).expand_as(wanted)
     active = audible(references.float().flatten(2).square().mean(-1), mixture.float())
+    accompanied = si_sdr(unprocessed, wanted) < _ALONE
     values: dict[str, Any] = {}
-    for name in metrics:
-        values[name] = _where(active, METRICS[name](matched, wanted))
-        before = METRICS[name](unprocessed, wanted)
-        values[f"{name}_i"] = _where(before < _ALONE, values[name] - before)
+    for name, metric in [(name, _metric(name, rate)) for name in metrics]:
+        values[name] = _where(active, metric(matched, wanted))
+        values[f"{name}_i"] = _where(accompanied, values[name] - metric(unprocessed, wanted))
     loudness = _dot(unprocessed.double(), unprocessed.double())[:, :1]
     power = _dot(_flat(estimates).double(), _flat(estimates).double())
     unassigned = torch.ones_like(power).scatter(1, assignment, 0)
@@ -148,6 +155,17 @@ def score(
         _where(unassigned.any(dim=1), surplus),
         assignment,
     )
+
+
+def _metric(name: str, rate: int | None) -> Metric:
+    if name in METRICS:
+        return METRICS[name]
+    if name not in quality.MEASURES:
+        raise UserError(f"metric {name!r} is not known; choose from {', '.join([*METRICS, *quality.MEASURES])}")
+    if rate is None:
+        raise UserError(f"metric {name!r} needs the sample rate: score(..., rate=16000), say")
+    measure = quality.MEASURES[name]
+    return lambda estimate, reference: measure(estimate, reference, rate)
 
 
 def _flat(waves: Float[Tensor, "batch rows channels time"]) -> Float[Tensor, "batch rows samples"]:

@@ -36,7 +36,9 @@ _PLACES = {
     "Separation": ["separation", "diarisation"],
     "Audio": ["audio", "resampling", "rttm", "listening"],
     "Data": ["data"],
-    "Training and measuring": ["training", "evaluation", "metrics", "identity", "plotting", "representation"],
+    "Training and measuring": [
+        *("training", "evaluation", "metrics", "quality", "identity", "plotting", "representation"),
+    ],
     "Extending": ["hookspecs", "pluginmanager", "registry", "describe", "doctor", "testing"],
 }
 

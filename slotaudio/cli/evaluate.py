@@ -87,9 +87,13 @@ def evaluate(
             help="Also tell apart by 'pair' (of genders), 'genders', 'level', 'overlap', 'active', 'seconds'."
         ),
     ] = "",
-    bss_eval: Annotated[
-        bool, typer.Option("--bss-eval", help="Also the SDR of BSS Eval (slow; needs torchmetrics).")
-    ] = False,
+    measures: Annotated[
+        str,
+        typer.Option(
+            help="Also 'bss_sdr', the SDR of BSS Eval (slow; needs torchmetrics), or of speech 'stoi', 'estoi', 'pesq' "
+            "(need slotaudio[quality])."
+        ),
+    ] = "",
     set_: Annotated[
         list[str] | None,
         typer.Option(
@@ -153,7 +157,7 @@ def evaluate(
         if list_ is not None and not hasattr(dataset, "plan"):
             raise UserError(f"--list is for folders of speakers; data set {data!r} does not read lists")
         labels = [*BY, *_known_labels(by)]
-        metrics = (*found.METRICS, *(["bss_sdr"] if bss_eval else []))
+        metrics = (*found.METRICS, *_many(measures))
         total = min(len(dataset), mixtures or len(dataset))
     results: list[Result] = []
     try:

@@ -25,6 +25,7 @@ from slotaudio.doctor.probe import SECONDS, STAGES
 _EXTRAS = {
     "train": "slotaudio train",
     "demo": "slotaudio demo --web",
+    "quality": "slotaudio evaluate --measures",
     "export": "slotaudio export to ONNX",
     "docs": "building the documentation",
     "test": "running the tests",

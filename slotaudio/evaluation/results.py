@@ -29,8 +29,8 @@ class Result:
     labels: Mapping[str, str | float]
     """``system mask window joining mixture ...``; empty where nothing is known."""
     values: Mapping[str, float]
-    """Decibels by metric, the mean over the audible sources; NaN where there is none. ``right_number`` is 1 where as
-    many outputs were found present as sources are audible, else 0."""
+    """By metric, mostly in decibels, the mean over the audible sources; NaN where there is none. ``right_number`` is 1
+    where as many outputs were found present as sources are audible, else 0."""
     speakers: tuple[str, ...] = ()
     """Who is heard, as far as it is known."""
 
@@ -49,7 +49,7 @@ def evaluate(
             began = time.perf_counter()
             separated = row.separate(mixture[None], sources[None])
             seconds = time.perf_counter() - began
-            scored = score(separated.sources, sources[None], mixture[None], row.matcher, tuple(metrics))
+            scored = score(separated.sources, sources[None], mixture[None], row.matcher, tuple(metrics), sample_rate)
             window = "" if math.isinf(row.window) else row.window
             of_row = {"system": row.system, "mask": row.mask, "window": window, "joining": row.joining}
             values = {name: float(scored.mean(name)) for name in scored.values}

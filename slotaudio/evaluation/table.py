@@ -18,6 +18,9 @@ _TITLES = {
     "si_sdr_i": "SI-SDRi",
     "bss_sdr": "BSS SDR",
     "bss_sdr_i": "BSS SDRi",
+    "stoi": "STOI",
+    "estoi": "ESTOI",
+    "pesq": "PESQ",
     "residual": "silent source",
     "surplus": "surplus slots",
     "right_number": "right number",
@@ -40,9 +43,12 @@ def results_table(results: Sequence[Result], by: Sequence[str] = BY) -> Table:
     """
     means = summarise(results, by)
     columns = [name for name in _TITLES if any(name in row and row[name].count for row in means.values())]
+    scales = " (STOI, ESTOI, PESQ: their own scales)" if {"stoi", "estoi", "pesq"}.intersection(columns) else ""
     known = any(not math.isnan(row[_BY_SPEAKERS].speakers[0]) for row in means.values() if _BY_SPEAKERS in row)
     other = "; that of SI-SDRi for other speakers" if known else ""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=f"dB, mean over mixtures ± 95 % confidence{other}")
+    table = Table(
+        box=box.SIMPLE_HEAD, pad_edge=False, caption=f"dB{scales}, mean over mixtures ± 95 % confidence{other}"
+    )
     table.add_column("")
     for name in columns:
         table.add_column(_TITLES[name], justify="right", no_wrap=True)

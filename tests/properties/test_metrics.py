@@ -1,16 +1,21 @@
 """Metrics against torchmetrics, against their own definitions, and on silence."""
 
+import sys
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torchmetrics.functional import audio
 
-from slotaudio import metrics
-from slotaudio.errors import UserError
+from slotaudio import metrics, quality
+from slotaudio.data import bundled
+from slotaudio.data.folder import FolderMixtures
+from slotaudio.errors import SlotaudioError, UserError
 from slotaudio.matchers.exhaustive import Exhaustive
 from slotaudio.matchers.fixed import Fixed
 from slotaudio.metrics import best_assignment
+from slotaudio.resampling import resample
 
 SEEDS = st.integers(0, 2**31)
 
@@ -38,6 +43,51 @@ def test_bss_sdr_forgives_a_short_filter():
     assert metrics.bss_sdr(filtered, reference) > 30
     assert metrics.sdr(filtered, reference) < 5
     assert metrics.bss_sdr(filtered, torch.zeros_like(reference)).isnan().all()
+
+
+@pytest.mark.parametrize("name", ["stoi", "estoi", "pesq"])
+@pytest.mark.parametrize("rate", [16000, 8000])
+def test_measures_of_speech_are_the_packages_of_every_source_and_its_slot(name, rate):
+    pystoi, pesq = pytest.importorskip("pystoi"), pytest.importorskip("pesq")
+    item = FolderMixtures(bundled.speech("dev"), seconds=3.0, rate=16000, size=1)[0]
+    sources, mixture = (resample(wave, 16000, rate)[None] for wave in (item[1], item[0]))
+    estimates = sources + 0.3 * sources.flip(1)  # the other voice, half gone
+    found = metrics.score(estimates.flip(1), sources, mixture, metrics=(name,), rate=rate)
+    for n in range(2):
+        heard, wanted = (wave[0, n, 0].double().numpy() for wave in (estimates, sources))
+        if name == "pesq":
+            right = pesq.pesq(rate, wanted, heard, "wb" if rate == 16000 else "nb")
+        else:
+            right = pystoi.stoi(wanted, heard, rate, name == "estoi")
+        assert found.values[name][0, n].item() == pytest.approx(right, abs=1e-3)
+    assert (found.values[f"{name}_i"] > 0).all()
+
+
+def test_measures_of_speech_have_no_value_where_there_is_none():
+    for package in ("pystoi", "pesq"):
+        pytest.importorskip(package)
+    reference = FolderMixtures(bundled.speech("dev"), seconds=2.0, size=1)[0][1][0]
+    for measure in quality.MEASURES.values():
+        assert measure(reference, torch.zeros_like(reference), 16000).isnan().all()
+        assert measure(reference[:, :1000], reference[:, :1000], 16000).isnan().all()
+        assert measure(torch.zeros_like(reference), reference, 16000) <= min(1, measure(reference, reference, 16000))
+        assert measure(reference, reference, 16000) == pytest.approx(
+            measure(0.1 * reference, reference, 16000), rel=1e-2
+        )
+
+
+def test_measures_that_cannot_be_are_refused(monkeypatch):
+    wave = waves(0, 1, 1, 1, 100)
+    for name, options, complaint in (
+        ("loudness", {}, "'loudness' is not known; choose from si_sdr, .*pesq"),
+        ("stoi", {}, "'stoi' needs the sample rate"),
+        ("stoi", {"rate": 16000}, r"needs the package pystoi, .*slotaudio\[quality\]"),
+        ("pesq", {"rate": 16000}, r"needs the package pesq, .*slotaudio\[quality\]"),
+    ):
+        monkeypatch.setitem(sys.modules, "pystoi", None)
+        monkeypatch.setitem(sys.modules, "pesq", None)
+        with pytest.raises(SlotaudioError, match=complaint):
+            metrics.score(wave, wave, wave[:, 0], metrics=(name,), **options)
 
 
 @given(seed=SEEDS, scale=st.floats(0.01, 100))
