@@ -139,5 +139,7 @@ def rate_factor(step: int, options: TrainOptions) -> float:
             return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
         case "linear":
             return max(0.0, 1 - progress)
+        case "polynomial":
+            return max(0.0, 1 - progress) ** 0.9
         case "constant":
             return 1.0

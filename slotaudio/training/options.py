@@ -30,8 +30,9 @@ class TrainOptions:
     weight_decay: float = 0.0
     warmup_steps: int = 2500
     """Steps in which the learning rate rises from zero."""
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    """How the learning rate goes down after the warm-up: to zero along a half cosine or a line, or not at all."""
+    schedule: Literal["cosine", "linear", "polynomial", "constant"] = "cosine"
+    """How the learning rate goes down after the warm-up: to zero along a half cosine, a line or a line to the power of
+    0.9 (``"polynomial"``), or not at all."""
     gradient_clip: float = 0.05
     """Largest norm of the gradient of all weights; 0 for no limit. The value of SAVi, by the same authors."""
     ema: float = 0.0
