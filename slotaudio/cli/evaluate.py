@@ -1,5 +1,7 @@
 """`slotaudio evaluate`: how well models separate, beside what is possible."""
 
+import math
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -145,8 +147,12 @@ def evaluate(
             keep_noise=keep_noise,
         )
         if long is not None:
-            if long <= 0 or list_ is not None or table1:
-                raise UserError("--long takes minutes, more than 0, and goes with neither --list nor --table1")
+            if long <= 0:
+                raise UserError(f"--long {long:g}: give minutes, more than 0")
+            others = {"--list": list_, "--table1": table1, "--by": by, "--measures": measures}
+            if any(others.values()):
+                found_too = " and ".join(name for name, value in others.items() if value)
+                raise UserError(f"--long goes without {found_too}: conversations have a table of their own")
             options = {"seconds": 60 * long, "size": mixtures or CONVERSATIONS, "sources": sources, "seed": seed}
             evaluate_conversations(rows, data, table["data"], output, quiet, rate=rate, **options)
             return
@@ -168,6 +174,7 @@ def evaluate(
                     advance(len(results) / (total * len(rows)))
     finally:  # what an interrupted evaluation has measured, it has measured
         _publish(results, labels)
+        _warn_of_unknown(results, _many(by))
         if output is not None and results:
             found.write_results(output / "scores.csv", results)
             found.write_summary(output / "summary.csv", results, labels)
@@ -189,9 +196,12 @@ def _known_labels(by: str) -> list[str]:
 
 def _number(text: str) -> float:
     try:
-        return float(text)
+        seconds = float(text)
     except ValueError:
-        raise UserError(f"--windows {text!r} is no number of seconds") from None
+        seconds = math.nan
+    if not seconds > 0:
+        raise UserError(f"--windows {text!r} is no number of seconds; give numbers above 0, as in --windows 0.5,2")
+    return seconds
 
 
 def _prepare(output: Path, force: bool) -> None:
@@ -225,14 +235,12 @@ def _rows(
 
     from slotaudio.compose import build
     from slotaudio.evaluation.rows import informed_rows, model_rows
+    from slotaudio.model import on_device
     from slotaudio.pretrained import from_pretrained
     from slotaudio.spec import Spec
 
-    loaded = {name: from_pretrained(name) for name in models if name != "oracle"}
+    loaded = {name: on_device(device, from_pretrained(name)) for name in models if name != "oracle"}
     recalling = from_pretrained(autoencoder) if autoencoder else None
-    if device is not None:
-        for each in loaded.values():
-            each.to(device)
     stft = Spec.of(frontend)
     rates = {name: each.sample_rate for name, each in loaded.items()}
     if recalling is not None:
@@ -262,6 +270,17 @@ def _publish(results: "Sequence[Result]", labels: Sequence[str]) -> None:
         console = Console()
         width = None if console.is_terminal else 120  # nobody's window is too narrow
         Console(width=width, highlight=False).print(results_table(results, labels))
+
+
+def _warn_of_unknown(results: "Sequence[Result]", by: Sequence[str]) -> None:
+    unknown = [label for label in by if all(result.labels[label] == "" for result in results)]
+    if results and unknown:
+        print(
+            f"slotaudio: warning: --by {','.join(unknown)}: nothing is known of it here; genders come from "
+            "speakers.csv (columns speaker and gender) in the folder or beside it, 'level' and 'overlap' are of two "
+            "voices or more",
+            file=sys.stderr,
+        )
 
 
 def _freeze(path: Path, dataset: Any, total: int) -> None:

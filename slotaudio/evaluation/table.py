@@ -62,7 +62,7 @@ def results_table(results: Sequence[Result], by: Sequence[str] = BY) -> Table:
             if known and name == _BY_SPEAKERS:
                 cells.append(_interval(values[name]))
         count = max((values[name].count for name in columns), default=0)
-        table.add_row(" ".join(map(_label, key)), *cells, str(count))
+        table.add_row(" ".join(filter(None, map(_label, key))), *cells, str(count))
     return table
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import subprocess
 import sys
 
@@ -116,6 +117,10 @@ def test_saved_models_beside_oracle_and_autoencoder(tmp_path, capsys):
             "--by 'loudness' is not known of mixtures; choose from pair",
         ),
         (("oracle", "bundled", "--windows", "half"), "--windows 'half' is no number of seconds"),
+        (("oracle", "bundled", "--windows", "0.5,-1"), "--windows '-1' is no number of seconds; give numbers above 0"),
+        (("band-split-fast", "bundled", "--device", "nowhere"), "device 'nowhere' cannot be used here"),
+        (("oracle", "bundled", *QUICK, "--measures", "loudness"), "'loudness' is not known; choose from si_sdr"),
+        (("oracle", "bundled", "--long", "1", "--by", "pair", "--table1"), "--long goes without --table1 and --by"),
         (("oracle", "bundled", "--sources", "9"), "mixtures of 9 speakers need as many; there are 6"),
         (("oracle", "bundled", "--list", "missing.csv"), "cannot read the list missing.csv"),
         (("oracle", "synthetic", "--list", "any.csv"), "data set 'synthetic' does not read lists"),
@@ -126,6 +131,14 @@ def test_saved_models_beside_oracle_and_autoencoder(tmp_path, capsys):
 )
 def test_refusals(capsys, arguments, message):
     assert message in refused(capsys, *arguments)
+
+
+def test_labels_of_which_nothing_is_known_are_told_of(capsys):
+    with pytest.raises(SystemExit):
+        main(["evaluate", "oracle", "synthetic", *QUICK, "-q", "--oracle", "ibm", "--by", "pair,level"])
+    told = capsys.readouterr()
+    assert "warning: --by pair: nothing is known of it here" in told.err
+    assert re.search(r"oracle ibm 0.5 s blind \d+ to", told.out)  # and no gap in its place
 
 
 def test_outputs_are_not_replaced_unasked(tmp_path, capsys):

@@ -40,7 +40,7 @@ def test_models_too(capsys, tiny_model):
     ("arguments", "message"),
     [
         (["--long", "0"], "more than 0"),
-        (["--long", "1", "--table1"], "neither"),
+        (["--long", "1", "--table1"], "--long goes without --table1"),
         (["--long", "1", "--joining", "reference"], "no speaker could be lost"),
         (["--long", "1", "--set", "data.overlap=2"], "between 0 and 1"),
         (["--long", "1", "--sources", "50"], "speakers"),
