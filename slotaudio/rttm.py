@@ -24,7 +24,7 @@ class Turn:
 
 
 def write_rttm(path: str | Path, turns: Iterable[Turn]) -> None:
-    """Write turns in order of time; white space in names, which RTTM cannot hold, becomes ``_``.
+    """Write turns in order of time; white space in names, which RTTM cannot hold, becomes ``_``, what is no text ``?``.
 
     Raises:
         UserError: the file cannot be written, or a turn starts or lasts less than nothing.
@@ -37,7 +37,7 @@ def write_rttm(path: str | Path, turns: Iterable[Turn]) -> None:
         lines.append(f"SPEAKER {recording} 1 {turn.start:.3f} {turn.duration:.3f} <NA> <NA> {speaker} <NA> <NA>\n")
     try:
         with replacing(path) as partial:
-            partial.write_text("".join(lines), encoding="utf-8")
+            partial.write_text("".join(lines), encoding="utf-8", errors="replace")
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from None
 

@@ -223,7 +223,7 @@ def _check_path(path: Path) -> None:
     if not path.exists():
         raise AudioFileError(f"{path} does not exist")
     if not path.is_file():
-        raise AudioFileError(f"{path} is not a regular file")
+        raise AudioFileError(f"{path} is not a regular file; `slotaudio stream` takes raw samples from a pipe")
     try:
         with open(path, "rb") as file:
             if not file.read(1):

@@ -95,7 +95,7 @@ class AudioWriter:
         """Finish the temporary file and check that all of it arrived."""
         with self._explained():
             self._file.close()
-            if soundfile.info(str(self.partial)).frames != self.frames:
+            if soundfile.info(_named(self.partial)).frames != self.frames:
                 raise AssertionError("not all of it arrived on the disk")
 
     def commit(self) -> None:
@@ -120,7 +120,7 @@ class AudioWriter:
         with contextlib.suppress(OSError):
             self._copy.unlink(missing_ok=True)
         try:
-            with soundfile.SoundFile(str(self.partial)) as file:
+            with soundfile.SoundFile(_named(self.partial)) as file:
                 # the header of a FLAC file counts what a full disk may not have taken
                 return file.frames if self.format == "WAV" else sum(len(block) for block in file.blocks(65536))
         except (OSError, soundfile.LibsndfileError):
@@ -130,7 +130,7 @@ class AudioWriter:
         """Shorten a kept file."""
         with self._explained():
             if self.format == "WAV":  # in its place, as a full disk wants it
-                with soundfile.SoundFile(str(self.partial), "r+") as file:
+                with soundfile.SoundFile(_named(self.partial), "r+") as file:
                     file.truncate(frames)
             else:
                 self._rewrite("int32", frames)
@@ -155,7 +155,7 @@ class AudioWriter:
     def _rewrite(self, dtype: str, frames: int = -1) -> None:
         """Copy so many samples, or all, of the temporary file into a new one in its place, which stays open."""
         self._file = self._open(self._copy, self.subtype)
-        with soundfile.SoundFile(str(self.partial)) as old:
+        with soundfile.SoundFile(_named(self.partial)) as old:
             for block in old.blocks(65536, frames=frames, dtype=dtype, always_2d=True):
                 self._append(block)
         os.replace(self._copy, self.partial)
@@ -229,3 +229,8 @@ def write(
 def _beyond(wave: Float[Tensor, "channels time"], subtype: str) -> Tensor:
     full = _FULL_SCALE[subtype]
     return ((wave * full).round() >= full) | ((wave * full).round() < -full)
+
+
+def _named(path: Path) -> str | bytes:
+    """Return a name for soundfile, which takes names that are no UTF-8 as bytes only."""
+    return str(path) if os.name == "nt" else os.fsencode(path)

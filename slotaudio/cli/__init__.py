@@ -1,6 +1,7 @@
 """The command line. One module per command; torch is imported inside the commands that compute."""
 
 import inspect
+import io
 import os
 import signal
 import sys
@@ -99,6 +100,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Run a command: exit code 2 for the user's error, 1 for ours, 130 when interrupted."""
     signal.signal(signal.SIGTERM, _terminate)
     warnings.formatwarning = _one_line
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # names of files are printed as they are, UTF-8 or not
     try:
         with_plugins(app, plugin_manager())(args=arguments)
     except SystemExit as stop:

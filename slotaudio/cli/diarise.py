@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from slotaudio.cli.counting import counted, share_of
-from slotaudio.cli.reporting import progress_bar, report, waiting
+from slotaudio.cli.recordings import for_each
+from slotaudio.cli.reporting import progress_bar, waiting
 from slotaudio.errors import UserError
 from slotaudio.writing import check_free, make_folder
 
@@ -67,24 +68,24 @@ def diarise(
         rule = _rule(TurnRule, set_ or ())
         true = None if reference is None else read_rttm(reference)
         separators = Separators(model, speakers, joining=joining, device=device, threads=threads)
-    codes = {0}
-    for path in dict.fromkeys(inputs):
-        try:
-            target = _prepared(path, output, force)
-            separator = counted(separators, path, quiet)
-            with progress_bar(path.name, quiet) as advance:
-                turns = run(separator, path, rule=rule, recording=path.stem, progress=share_of(path, advance))
-            write_rttm(target, turns)
-            if not turns:
-                warnings.warn(f"nobody speaks in {path}: {target} is empty", UserWarning, stacklevel=1)
-            if not quiet:
-                names = {turn.speaker for turn in turns}
-                print(f"{target}: {len(turns)} turns of {len(names)} speakers", flush=True)
-            if true is not None:
-                print(_compared(true, turns, collar), flush=True)
-        except Exception as error:  # whatever became of this one, the others go on
-            codes.add(report(error))
-    raise typer.Exit(1 if 1 in codes else max(codes))
+
+    def work(path: Path) -> None:
+        target = output / f"{path.stem}.rttm"
+        check_free(target, force)
+        make_folder(output)
+        separator = counted(separators, path, quiet)
+        with progress_bar(path.name, quiet) as advance:
+            turns = run(separator, path, rule=rule, recording=path.stem, progress=share_of(path, advance))
+        write_rttm(target, turns)
+        if not turns:
+            warnings.warn(f"nobody speaks in {path}: {target} is empty", UserWarning, stacklevel=1)
+        if not quiet:
+            names = {turn.speaker for turn in turns}
+            print(f"{target}: {len(turns)} turns of {len(names)} speakers", flush=True)
+        if true is not None:
+            print(_compared(true, turns, collar), flush=True)
+
+    raise typer.Exit(for_each(inputs, work))
 
 
 def _rule(kind: Any, assignments: "list[str] | tuple[str, ...]") -> Any:
@@ -103,13 +104,6 @@ def _rule(kind: Any, assignments: "list[str] | tuple[str, ...]") -> Any:
             known = ", ".join(f"{name}={field.default}" for name, field in kind.__dataclass_fields__.items())
             raise UserError(f"--set {key}={value}: give numbers for any of {known}")
     return kind(**{key: float(value) for key, value in table.items()})
-
-
-def _prepared(path: Path, folder: Path, force: bool) -> Path:
-    target = folder / f"{path.stem}.rttm"
-    check_free(target, force)
-    make_folder(folder)
-    return target
 
 
 def _compared(true: "list[Turn]", turns: "list[Turn]", collar: float) -> str:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from slotaudio.cli.reporting import progress_bar, report, waiting
-from slotaudio.errors import UserError
+from slotaudio.cli.recordings import for_each
+from slotaudio.cli.reporting import progress_bar, waiting
 from slotaudio.writing import make_folder
 
 if TYPE_CHECKING:
@@ -53,20 +53,7 @@ def embed(
     """
     with waiting("loading the model", quiet):
         embedder, about = make(features, model, set_ or (), attention, device, threads)
-    codes = {0}
-    done: dict[str, Path] = {}
-    for path in dict.fromkeys(inputs):
-        try:
-            twin = done.get(path.stem.casefold())  # some disks do not tell A from a
-            if twin is not None:
-                raise UserError(f"{path}: its output would get the name of that of {twin}; choose another folder")
-            done[path.stem.casefold()] = path
-            print_done = _embed(embedder, path, output, about, force, quiet)
-            if not quiet:
-                print(print_done, flush=True)
-        except Exception as error:  # whatever became of this one, the others go on
-            codes.add(report(error))
-    raise typer.Exit(1 if 1 in codes else max(codes))
+    raise typer.Exit(for_each(inputs, lambda path: _embed(embedder, path, output, about, force, quiet)))
 
 
 def make(
@@ -95,11 +82,12 @@ def make(
     return embedder(spec, loaded, attention=attention or None, device=device), {"model": model, "features": spec.name}
 
 
-def _embed(embedder: "Embedder", path: Path, folder: Path, about: dict[str, str], force: bool, quiet: bool) -> str:
+def _embed(embedder: "Embedder", path: Path, folder: Path, about: dict[str, str], force: bool, quiet: bool) -> None:
     from slotaudio.representation import embed_file
 
     make_folder(folder)
     target = folder / f"{path.stem}.npz"
     with progress_bar(path.name, quiet) as advance:
         steps = embed_file(embedder, path, target, force=force, progress=advance, **about)
-    return f"{target}: {steps} steps"
+    if not quiet:
+        print(f"{target}: {steps} steps", flush=True)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from slotaudio.cli.counting import counted
-from slotaudio.cli.reporting import progress_bar, report, waiting
+from slotaudio.cli.recordings import for_each
+from slotaudio.cli.reporting import progress_bar, waiting
 from slotaudio.cli.separate_list import separate_list
 from slotaudio.errors import UserError
 from slotaudio.writing import check_free
@@ -115,38 +116,31 @@ def separate(
             separators, list_, shard, output, settings=kept, format=format, subtype=subtype, quiet=quiet
         )
         raise typer.Exit(code)
-    codes = {0}
-    done: dict[str, Path] = {}
-    for path in dict.fromkeys(inputs or ()):
-        try:
-            twin = done.get(path.stem.casefold())  # some disks do not tell A from a
-            if twin is not None:
-                raise UserError(f"{path}: its outputs would get the names of those of {twin}; choose another folder")
-            if separators.counts:  # which takes its time
-                for target in output_paths(path, output, separators.first.model.slots, format):
-                    check_free(target, force)
-            separator = counted(separators, path, quiet)
-            pictures = _pictures(separator) if plot else None
-            with progress_bar(path.name, quiet) as advance:
-                written = separator.separate_file(
-                    path,
-                    output,
-                    format=format,
-                    subtype=subtype,
-                    force=force,
-                    progress=advance,
-                    observer=pictures,
-                )
-            done[path.stem.casefold()] = path
-            if pictures is not None and written:
-                names = output_paths(path, output, separator.model.slots, format, separator.model.names)
-                slots = [names.index(name) for name in written]
-                written = [*written, *pictures.write(path, written, slots, output, force)]
-            if not quiet:
-                print(*written, sep="\n", flush=True)
-        except Exception as error:  # whatever became of this one, the others go on
-            codes.add(report(error))
-    raise typer.Exit(1 if 1 in codes else max(codes))
+
+    def work(path: Path) -> None:
+        if separators.counts:  # which takes its time
+            for target in output_paths(path, output, separators.first.model.slots, format):
+                check_free(target, force)
+        separator = counted(separators, path, quiet)
+        pictures = _pictures(separator) if plot else None
+        with progress_bar(path.name, quiet) as advance:
+            written = separator.separate_file(
+                path,
+                output,
+                format=format,
+                subtype=subtype,
+                force=force,
+                progress=advance,
+                observer=pictures,
+            )
+        if pictures is not None and written:
+            names = output_paths(path, output, separator.model.slots, format, separator.model.names)
+            slots = [names.index(name) for name in written]
+            written = [*written, *pictures.write(path, written, slots, output, force)]
+        if not quiet:
+            print(*written, sep="\n", flush=True)
+
+    raise typer.Exit(for_each(inputs or (), work))
 
 
 def _separators(name: str, **options: Any) -> "Separators":

@@ -77,3 +77,13 @@ def test_a_recording_that_fails_stops_nobody_and_is_not_forgotten(tiny_model, re
     assert code == 2
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["my talk.rttm"]
     assert "missing.wav does not exist" in err
+
+
+def test_two_recordings_of_one_name_are_refused(tiny_model, recording, tmp_path, capsys):
+    second = tmp_path / "elsewhere" / recording.with_suffix(".flac").name
+    second.parent.mkdir()
+    soundfile.write(second, *soundfile.read(recording))
+    code, out, err = run(capsys, recording, second, "-o", tmp_path / "out", "-m", tiny_model, "-f")
+    assert code == 2
+    assert out.count("turns of") == 1
+    assert f"{second}: its outputs would get the names of those of {recording}" in err

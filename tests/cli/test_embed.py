@@ -95,4 +95,4 @@ def test_recordings_of_one_name_do_not_overwrite_each_other(tmp_path, capsys):
     first, second = recording(tmp_path / "a.wav"), recording(tmp_path / "A.flac", 1.0)
     code, _, err = run(capsys, first, second, "-o", tmp_path / "out", "--features", "mfcc", "-f")
     assert code == 2
-    assert f"{second}: its output would get the name of that of {first}" in err
+    assert f"{second}: its outputs would get the names of those of {first}" in err

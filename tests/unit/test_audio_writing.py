@@ -1,5 +1,8 @@
 """Audio files that we write: whole or not at all, exact, never clipped in silence."""
 
+import os
+import sys
+
 import pytest
 import soundfile
 import torch
@@ -94,3 +97,13 @@ def test_impossible_targets(tmp_path):
     with pytest.raises(AudioFileError, match="cannot write"):
         audio.AudioWriter(tmp_path / "a.flac", 700_000)
     assert list(tmp_path.glob("*.wav")) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are bytes there, and UTF-8 elsewhere")
+@pytest.mark.parametrize("suffix", [".wav", ".flac"])
+def test_names_need_not_be_utf8(tmp_path, suffix):
+    path = tmp_path / os.fsdecode(b"caf\xe9" + suffix.encode())
+    audio.write(path, torch.full((1, 300), 0.25), 16000)
+    with audio.AudioWriter(path, 16000, force=True) as writer:  # which is read again when it widens, or is kept
+        writer.write(torch.full((1, 200), 1.5))
+    assert audio.read(path)[0].shape == (1, 200)

@@ -1,5 +1,7 @@
 """RTTM files: round trip, foreign lines, broken lines."""
 
+import os
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -65,3 +67,8 @@ def test_a_timeline_that_cannot_be_written_leaves_the_older_one(tmp_path):
     with pytest.raises(UserError, match=r"cannot write .*talk\.rttm"):
         write_rttm(path, [Turn(0.0, 2.0, "slot1")])
     assert path.read_text() == before
+
+
+def test_names_that_are_no_text_are_written_all_the_same(tmp_path):
+    write_rttm(tmp_path / "a.rttm", [Turn(0.0, 1.0, "slot1", os.fsdecode(b"caf\xe9"))])
+    assert read_rttm(tmp_path / "a.rttm") == [Turn(0.0, 1.0, "slot1", "caf?")]
