@@ -19,7 +19,7 @@ ROOMS = {
     "Models": "Composing a model, loading and saving it, and what its stages pass on.",
     "Components": "Modules of the components; each component has a [page of its own](../components/index.md).",
     "Separation": "From estimates to sources: masks, windows, joining, streams.",
-    "Audio": "Files, sample rates, timelines of speakers.",
+    "Audio": "Files and how they are replaced, sample rates, timelines of speakers.",
     "Data": "Mixtures and conversations.",
     "Training and measuring": "Options, runs, metrics, tables, pictures.",
     "Extending": "Hooks, registries and the conformance suite.",
@@ -34,7 +34,7 @@ _PLACES = {
         *["bands", "dual_path", "positions"],
     ],
     "Separation": ["separation", "diarisation"],
-    "Audio": ["audio", "resampling", "rttm", "listening"],
+    "Audio": ["audio", "resampling", "rttm", "writing", "listening"],
     "Data": ["data"],
     "Training and measuring": [
         *("training", "evaluation", "metrics", "quality", "identity", "plotting", "representation"),
