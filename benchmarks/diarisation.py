@@ -18,8 +18,8 @@ from slotaudio import Spec
 from slotaudio.data.conversations import Conversations
 from slotaudio.diarisation import TurnRule, diarise, turns_by_level
 from slotaudio.evaluation.diarisation import diarisation_error
-from slotaudio.evaluation.rows import informed_rows, model_rows
-from slotaudio.pretrained import from_pretrained
+from slotaudio.evaluation.rows import informed_rows
+from slotaudio.separation.counting import Separators
 from slotaudio.separation.oracle import Truth
 
 PARTS = ("missed", "false_alarm", "confusion", "total")
@@ -31,29 +31,34 @@ def main() -> None:
     parser.add_argument("--conversations", type=int, default=5)
     parser.add_argument("--minutes", type=float, default=2.0)
     parser.add_argument("--model", default="default", help="bundled name, folder or hub name; '' for ideal masks only")
+    parser.add_argument("--speakers", type=int, default=2, help="of each conversation")
+    parser.add_argument("--count", action="store_true", help="let the number of speakers be found, not told")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     data = Conversations(
         options.speech,
         seconds=60 * options.minutes,
+        sources=options.speakers,
         size=options.conversations,
         seed=options.seed,
         overlap=(0.0, 0.4),
         fixed=True,
         resample=True,
     )
-    rows = informed_rows(Spec("stft", framing="centred"), 0.5, ["wiener"])
-    rows += model_rows(from_pretrained(options.model)) if options.model else []
+    (row,) = informed_rows(Spec("stft", framing="centred"), 0.5, ["wiener"])
+    separators = Separators(options.model, "unknown" if options.count else options.speakers) if options.model else None
     errors: dict[tuple[str, str], np.ndarray] = {}
     for index in range(len(data)):
         conversation = data.conversation(index)
         sources = conversation.sources()
         mixture = sources.sum(0)
         true = turns_by_level(sources, data.sample_rate, TurnRule())
-        for row in rows:
-            separator = row.separator(sources[None])
-            separator.sources = (1, separator.model.slots)
-            if isinstance(separator.model.decoder, Truth):
+        for system in ("oracle", "model")[: 1 + bool(options.model)]:
+            if separators is not None and system == "model":
+                separator = separators.of(mixture, data.sample_rate)
+            else:
+                separator = row.separator(sources[None])
+                assert isinstance(separator.model.decoder, Truth)
                 separator.model.decoder.rewind(separator.framing)
             found = diarise(separator, mixture, data.sample_rate)
             for name, reference, collar in (
@@ -63,10 +68,11 @@ def main() -> None:
             ):
                 error = diarisation_error(reference, found, collar)
                 parts = np.array([getattr(error, part) for part in PARTS])
-                errors[row.system, name] = errors.get((row.system, name), 0) + parts
+                errors[system, name] = errors.get((system, name), 0) + parts
         print(f"\r{index + 1} of {len(data)}", end="", flush=True, file=sys.stderr)
     print(
-        f"\n{options.conversations} conversations of {options.minutes:g} min, two speakers, overlap 0 to 40 %, seed "
+        f"\n{options.conversations} conversations of {options.minutes:g} min, {options.speakers} speakers "
+        f"({'counted' if options.count else 'told'}), overlap 0 to 40 %, seed "
         f"{options.seed}, model `{options.model}`, {platform.machine()}, {torch.get_num_threads()} thread(s)\n"
     )
     print("| system | reference | error rate | missed | false alarm | confusion |")

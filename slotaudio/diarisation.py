@@ -14,7 +14,6 @@ from scipy.ndimage import uniform_filter1d
 from torch import Tensor
 
 from slotaudio.errors import UserError
-from slotaudio.representation.slots import Steps
 from slotaudio.rttm import Turn
 from slotaudio.separation.intake import Wave, channel_map, opened
 from slotaudio.separation.separator import Separator
@@ -34,8 +33,6 @@ class TurnRule:
     """What counts as a turn.
 
     Args:
-        presence: probability that begins a turn, for models that were taught to tell; it ends below `absence`.
-        absence: see `presence`.
         depth: decibels below the recording's speech (the level that 5 % of its frames pass) at which an output is
             still heard, unless that is in the noise.
         noise: decibels above the recording's noise (the level that 90 % of its frames pass) that are speech in any
@@ -44,27 +41,22 @@ class TurnRule:
         slack: decibels that a turn goes on below the level at which it would begin.
         gap: seconds of silence within a turn, at most.
         least: seconds of a turn, at least.
+        pad: seconds by which turns begin earlier and end later than they are heard, as transcribers want it.
 
     Raises:
         UserError: an option out of range.
     """
 
-    presence: float = 0.5
-    absence: float = 0.4
     depth: float = 30.0
     noise: float = 10.0
     leak: float = 6.0
     slack: float = 4.0
     gap: float = 1.0
     least: float = 0.25
+    pad: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.absence <= self.presence < 1:
-            raise UserError(
-                f"presence = {self.presence}, absence = {self.absence}: both lie between 0 and 1, and a turn ends at "
-                "no higher probability than it begins"
-            )
-        for name in ("depth", "noise", "leak", "slack", "gap", "least"):
+        for name in vars(self):
             if getattr(self, name) < 0:
                 raise UserError(f"{name} = {getattr(self, name)}: give 0 or more")
 
@@ -80,8 +72,8 @@ def diarise(
 ) -> list[Turn]:
     """Separate a recording and return who speaks when: each output that holds a source is a speaker.
 
-    Where the model was taught presence, its probabilities decide; otherwise the levels of the outputs. An hour takes
-    some megabytes.
+    How many speakers there are is decided as by `Separator`; when each of them speaks, by the levels of the outputs. An
+    hour takes some megabytes.
 
     Args:
         separator: its `sources` say how many speakers there are; let it find out by ``sources="unknown"``.
@@ -98,38 +90,23 @@ def diarise(
     """
     rule = rule or TurnRule()
     with opened(source, sample_rate, separator.sample_rate) as (blocks, rate, name):
-        steps = Steps(separator)
-        meter = separator.presence_meter(steps.observe)
+        meter = separator.presence_meter()
         stream = separator.open(rate, observer=meter.update)
         levels = _Levels(rate)
-        taught: list[tuple[Float[np.ndarray, " steps"], Float[np.ndarray, "steps slots"]]] = []
-
-        def take(piece: Float[Tensor, "slots channels time"], last: bool = False) -> None:
-            levels.push(piece)
-            for stretch in steps.finished(stream.received / rate, last):
-                if stretch.presence is not None:
-                    taught.append((stretch.times, stretch.presence))
-
         fit = None
         for block in blocks:
             fit = fit or channel_map(block.shape[1], separator.model.frontend.channels, name)
-            take(stream.push(fit(block))[0])
+            levels.push(stream.push(fit(block))[0])
             if progress is not None:
                 progress(stream.received / rate)
         if not stream.received:
             raise UserError(f"{name} holds no samples")
-        take(stream.finish()[0], last=True)
-    seconds = stream.received / rate
-    kept = meter.chosen(*separator.sources)[0]
-    if taught:
-        times = np.concatenate([stretch for stretch, _ in taught])
-        edges = np.concatenate([[0.0], (times[1:] + times[:-1]) / 2, [max(seconds, times[-1])]])
-        active = by_presence(np.concatenate([presence for _, presence in taught])[:, kept], rule)
-    else:
-        active = by_level(levels.finish()[:, kept], rule)
-        edges = np.arange(len(active) + 1) * levels.frame / rate
+        levels.push(stream.finish()[0])
+    least, most = separator.sources
+    nobody = least < most and not meter.found()[0]
+    kept = [] if nobody else meter.chosen(least, most)[0]
     names = separator.model.names or _numbered(separator.model.slots)
-    return turns(active, np.minimum(edges, seconds), [names[slot] for slot in kept], rule, recording)
+    return _turns(levels, [names[slot] for slot in kept], kept, rule, recording, stream.received / rate)
 
 
 def turns_by_level(
@@ -142,19 +119,20 @@ def turns_by_level(
     rule = rule or TurnRule()
     levels = _Levels(sample_rate)
     levels.push(waves)
-    active = by_level(levels.finish(), rule)
-    edges = np.arange(len(active) + 1) * levels.frame / sample_rate
-    edges = np.minimum(edges, waves.shape[-1] / sample_rate)
-    return turns(active, edges, _numbered(len(waves)), rule, recording)
+    seconds = waves.shape[-1] / sample_rate
+    return _turns(levels, _numbered(len(waves)), range(len(waves)), rule, recording, seconds)
+
+
+def _turns(
+    levels: "_Levels", names: Sequence[str], kept: Sequence[int], rule: TurnRule, recording: str, seconds: float
+) -> list[Turn]:
+    active = by_level(levels.finish()[:, list(kept)], rule)
+    edges = np.arange(len(active) + 1) * levels.seconds
+    return turns(active, np.minimum(edges, seconds), names, rule, recording)
 
 
 def _numbered(slots: int) -> list[str]:
     return [f"slot{slot}" for slot in range(1, slots + 1)]
-
-
-def by_presence(probability: Float[np.ndarray, "steps slots"], rule: TurnRule) -> Bool[np.ndarray, "steps slots"]:
-    """Return when each slot is present, with hysteresis."""
-    return _hysteresis(probability, rule.presence, rule.absence)
 
 
 def by_level(power: Float[np.ndarray, "frames slots"], rule: TurnRule) -> Bool[np.ndarray, "frames slots"]:
@@ -192,17 +170,23 @@ def turns(
     found = []
     for name, column in zip(names, active.T, strict=True):
         change = np.diff(np.concatenate([[False], column, [False]]).astype(np.int8))
-        spans: list[tuple[float, float]] = []
-        for start, stop in zip(edges[change == 1], edges[change == -1], strict=True):
-            if spans and start - spans[-1][1] <= rule.gap:
-                start = spans.pop()[0]
-            spans.append((float(start), float(stop)))
+        heard = zip(edges[change == 1].tolist(), edges[change == -1].tolist(), strict=True)
+        spans = [(start, stop) for start, stop in _joined(heard, rule.gap) if stop - start >= rule.least]
+        padded = ((max(edges[0], start - rule.pad), min(edges[-1], stop + rule.pad)) for start, stop in spans)
         found += [
-            Turn(round(start, 3), round(stop - start, 3), name, recording)
-            for start, stop in spans
-            if stop - start >= rule.least
+            Turn(round(start, 3), round(stop - start, 3), name, recording) for start, stop in _joined(padded, 0.0)
         ]
     return sorted(found)
+
+
+def _joined(spans: Iterable[tuple[float, float]], gap: float) -> list[tuple[float, float]]:
+    """Fill gaps between spans in order of time that are no longer than `gap`."""
+    joined: list[tuple[float, float]] = []
+    for start, stop in spans:
+        if joined and start - joined[-1][1] <= gap:
+            start = joined.pop()[0]
+        joined.append((float(start), float(stop)))
+    return joined
 
 
 class _Levels:
@@ -210,6 +194,7 @@ class _Levels:
 
     def __init__(self, sample_rate: int) -> None:
         self.frame = round(_FRAME * sample_rate)
+        self.seconds = self.frame / sample_rate
         self._rest: Float[Tensor, "slots rest"] | None = None
         self._powers: list[Float[Tensor, "slots frames"]] = []
 

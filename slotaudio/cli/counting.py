@@ -16,7 +16,7 @@ def counted(separators: "Separators", path: Path, quiet: bool) -> "Separator":
     if not separators.counts:
         return separators.first
     with progress_bar(f"{path.name}: how many speak", quiet) as advance:
-        return separators.of(path, share_of(path, advance))
+        return separators.of(path, progress=share_of(path, advance))
 
 
 def share_of(path: Path, advance: Callable[[float], None] | None) -> Callable[[float], None]:

@@ -52,8 +52,7 @@ def diarise(
     """Write who speaks when in recordings, as RTTM.
 
     A recording NAME.mp3 becomes DIR/NAME.rttm. Its speakers are the outputs of `slotaudio separate`, by the same
-    names: slot1, slot2, ... Where the model was taught presence, its probabilities decide; otherwise the levels
-    of the outputs.
+    names: slot1, slot2, ... When they speak is told by the levels of the outputs.
 
     A recording that fails leaves no output, and the others go on; the exit code is then 2.
     """

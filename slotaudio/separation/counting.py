@@ -66,14 +66,16 @@ class Separators:
         self.counts = model == "default" and least < most
         self._told = cache(lambda number: Separator.from_pretrained(sources=number, **options))
 
-    def of(self, path: str | os.PathLike[str], progress: Progress | None = None) -> Separator:
-        """Return the separator for a recording, which is listened to if its number of sources is open.
+    def of(
+        self, recording: Wave | str | os.PathLike[str], sample_rate: int | None = None, progress: Progress | None = None
+    ) -> Separator:
+        """Return the separator for a recording, which is heard first if its number of sources is open.
 
         Args:
-            path: an audio file.
-            progress: called with the seconds that were listened to.
+            recording, sample_rate: an audio file, or a wave, as for `Separator.stream`.
+            progress: called with the seconds that were heard.
 
         Raises:
-            AudioFileError: the file cannot be read.
+            UserError, AudioFileError: as for `Separator.stream`.
         """
-        return self._told(count(self.first, path, progress=progress)) if self.counts else self.first
+        return self._told(count(self.first, recording, sample_rate, progress)) if self.counts else self.first

@@ -51,7 +51,7 @@ def test_silence_gives_an_empty_file_and_a_warning(tiny_model, tmp_path, capsys)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--set", "gab=1"], "give numbers for any of presence=0.5"),
+        (["--set", "gab=1"], "give numbers for any of depth=30.0"),
         (["--set", "gap=long"], "give numbers"),
         (["--set", "gap=-1"], "give 0 or more"),
         (["--speakers", "many"], "give a number"),

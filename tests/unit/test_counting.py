@@ -33,7 +33,7 @@ def open_number():
 @pytest.mark.parametrize("voices", [1, 2])
 def test_the_default_is_the_best_model_for_the_number_that_is_heard(voices, recordings, open_number):
     shares = []
-    separator = open_number.of(recordings[voices], shares.append)
+    separator = open_number.of(recordings[voices], progress=shares.append)
     assert separator.sources == (voices, voices)
     assert separator.model.slots == Separator.from_pretrained(sources=voices).model.slots
     assert shares[-1] == 6.0

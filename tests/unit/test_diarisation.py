@@ -12,7 +12,7 @@ from slotaudio import Separator, Spec, UserError, compose
 from slotaudio.data.bundled import speech
 from slotaudio.data.conversations import Conversations
 from slotaudio.data.folder import FolderMixtures
-from slotaudio.diarisation import TurnRule, _Levels, by_level, by_presence, diarise, turns, turns_by_level
+from slotaudio.diarisation import TurnRule, _Levels, by_level, diarise, turns, turns_by_level
 from slotaudio.evaluation.diarisation import diarisation_error
 from slotaudio.evaluation.rows import informed_rows
 from slotaudio.rttm import Turn
@@ -92,9 +92,10 @@ def test_levels_tell_speech_from_noise_and_leakage():
     assert by_level(levels((-20, -60), (-21, -60)), RULE)[:, 0].all()  # nothing but speech
 
 
-def test_presence_has_hysteresis():
-    probability = np.array([0.45, 0.6, 0.45, 0.3, 0.45, 0.5])[:, None]
-    assert by_presence(probability, RULE)[:, 0].tolist() == [0, 1, 1, 0, 0, 1]
+def test_turns_begin_softly_and_end_softly():
+    """Between the level at which a turn begins and the one at which it ends, what was so far goes on."""
+    levels_of_one = levels((-70, -90), (-52, -90), (-20, -90), (-52, -90), (-70, -90), (-52, -90))
+    assert by_level(levels_of_one, RULE)[25::50, 0].tolist() == [0, 0, 1, 1, 0, 0]
 
 
 def test_gaps_are_filled_and_short_turns_left_out():
@@ -103,6 +104,16 @@ def test_gaps_are_filled_and_short_turns_left_out():
     found = turns(active, np.arange(8.0), ["a", "b"], rule)
     assert found == [Turn(0.0, 3.0, "a")]
     assert turns(active[:0], np.zeros(1), ["a", "b"], rule) == []
+
+
+def test_turns_are_padded_within_the_recording_and_run_together():
+    active = np.array([[1, 0], [0, 0], [1, 0], [0, 1], [0, 0], [0, 0], [1, 0]], bool)
+    rule = TurnRule(gap=0.5, pad=0.5)
+    assert turns(active, np.arange(8.0), ["a", "b"], rule) == [
+        Turn(0.0, 3.5, "a"),
+        Turn(2.5, 2.0, "b"),
+        Turn(5.5, 1.5, "a"),
+    ]
 
 
 def test_oracle_outputs_give_the_turns():
@@ -123,27 +134,34 @@ def test_oracle_outputs_give_the_turns():
     assert diarisation_error(true, found, collar=0.25).rate < 0.05
 
 
-def test_presence_decides_where_it_was_taught():
+def presence_model():
     torch.manual_seed(0)
-    model = compose(
-        frontend=Spec("stft", framing="centred"),
-        encoder=Spec("resnet", depth=10, width=2),
-        bottleneck=Spec("slot_attention", slot_dim=8, presence=True),
-        decoder=Spec("spatial_broadcast", hidden=8, layers=1, patch=(8, 8), output="softplus"),
+    return compose(
+        Spec("stft", framing="centred"),
+        Spec("resnet", depth=10, width=2),
+        Spec("slot_attention", slot_dim=8, presence=True),
+        Spec("spatial_broadcast", hidden=8, layers=1, patch=(8, 8), output="softplus"),
     )
-    with torch.no_grad():
-        model.bottleneck.presence[1].bias.fill_(9.0)
-    noise = torch.randn(1, 40000) * 0.1
-    found = diarise(Separator(model, sources="unknown"), noise)
-    assert found == [Turn(0.0, 2.5, "slot1"), Turn(0.0, 2.5, "slot2")]
-    with torch.no_grad():
-        model.bottleneck.presence[1].bias.fill_(-9.0)
-    assert diarise(Separator(model, sources="unknown"), noise) == []
+
+
+def test_presence_decides_how_many_speak_and_levels_when():
+    model, wave = presence_model(), noise(1, 40000)
+    wave[:, 12000:32000] = 0
+    found = {}
+    for logit in (9.0, -9.0):
+        with torch.no_grad():
+            model.bottleneck.presence[1].bias.fill_(logit)
+        found[logit] = diarise(Separator(model, sources="unknown"), wave)
+        told = diarise(Separator(model, sources=2), wave)
+        assert {turn.speaker for turn in told} == {"slot1", "slot2"}  # who says the number is believed
+    assert {turn.speaker for turn in found[9.0]} == {"slot1", "slot2"}
+    assert all(turn.end < 0.9 or turn.start > 1.8 for turn in found[9.0])
+    assert found[-9.0] == []
     with pytest.raises(UserError, match="no samples"):
-        diarise(Separator(model), noise[:, :0])
+        diarise(Separator(model), wave[:, :0])
 
 
-@pytest.mark.parametrize("wrong", [{"presence": 0.3}, {"absence": 0.0}, {"gap": -1.0}, {"leak": -3.0}])
+@pytest.mark.parametrize("wrong", [{"gap": -1.0}, {"leak": -3.0}, {"pad": -0.1}])
 def test_rules_that_cannot_be(wrong):
     with pytest.raises(UserError):
         TurnRule(**wrong)
@@ -157,29 +175,6 @@ def test_the_last_frame_may_be_a_part():
 
 def noise(*shape, seed=0):
     return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-def presence_model():
-    torch.manual_seed(0)
-    return compose(
-        Spec("stft", framing="centred"),
-        Spec("resnet", depth=10, width=2),
-        Spec("slot_attention", slot_dim=8, presence=True),
-        Spec("spatial_broadcast", hidden=8, layers=1, patch=(8, 8), output="softplus"),
-    )
-
-
-def test_turns_begin_halfway_between_steps(monkeypatch):
-    from slotaudio import diarisation
-
-    def active(probability, rule):
-        found = np.zeros(probability.shape, bool)
-        found[4:] = True
-        return found
-
-    monkeypatch.setattr(diarisation, "by_presence", active)
-    found = diarise(Separator(presence_model()), noise(1, 40000))
-    assert {turn.start for turn in found} == {0.875}  # steps lie at 0.75 and 1.0
 
 
 def test_a_speaker_has_the_name_of_its_output():
