@@ -163,6 +163,11 @@ class ComponentConformance:
         """Whether the constructor has a parameter of that name."""
         return parameter in inspect.signature(self._factory()).parameters
 
+    def default(self, parameter: str) -> Any:
+        """Return the default of a parameter of the constructor; None where there is none."""
+        found = inspect.signature(self._factory()).parameters.get(parameter)
+        return None if found is None or found.default is inspect.Parameter.empty else found.default
+
     def broken(self, how: str) -> NoReturn:
         """Raise `BrokenContract`."""
         raise BrokenContract(f"{self.family} {self.name!r} {how}")

@@ -8,16 +8,19 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from torch.utils.data import IterableDataset
 
 from slotaudio.errors import UserError
 from slotaudio.testing.component import ComponentConformance
 from slotaudio.testing.process import global_randomness, seeded
+from slotaudio.testing.reading import Read
 from slotaudio.testing.workers import digest, elsewhere
 
 
 class DatasetConformance(ComponentConformance):
     """Checks for data sets.
 
+    Map-style ones, and iterable ones, which have no index and may have no end; those are read from the beginning.
     Those that read files override `prepare`, which writes a few small ones and returns the options to find them.
 
     Attributes:
@@ -39,7 +42,8 @@ class DatasetConformance(ComponentConformance):
 
     def build(self, **changes: Any) -> Any:
         """Build the data set on the files of `prepare`."""
-        return super().build(**{**_prepared(type(self)), **changes})  # type: ignore[arg-type]  # classes are hashable
+        dataset = super().build(**{**_prepared(type(self)), **changes})  # type: ignore[arg-type]  # classes are hashable
+        return Read(dataset, self.items) if isinstance(dataset, IterableDataset) else dataset
 
     def test_items_follow_the_contract(self) -> None:
         """(mixture, sources, metadata): float32, finite, within range, as many samples in each."""
@@ -106,6 +110,10 @@ class DatasetConformance(ComponentConformance):
         dataset = self.build()
         indices = self._indices(dataset)
         found = elsewhere(pickle.dumps((dataset, indices)))
+        if isinstance(dataset, Read):
+            how = "gives an item twice where a loader has two workers: share them out by get_worker_info()"
+            self.require(len(set(found or ())) == len(found or ()), how)
+            return
         for index, there in zip(indices, found or indices, strict=True):
             same = found is None or digest(dataset[index]) == there
             self.require(same, f"item {index} is another in another process, or in a worker of a loader")
@@ -143,9 +151,30 @@ class DatasetConformance(ComponentConformance):
             one, other = (self.build(seed=seed)[0] for seed in (1, 2))
             self.require(not torch.equal(one[0], other[0]), "gives the same first item whatever the seed")
 
+    def test_seconds_and_channels_are_obeyed(self) -> None:
+        """The options `seconds` and `channels`, where they are taken, decide how long and how wide mixtures are."""
+        seconds = self.options.get("seconds", self.default("seconds"))
+        if isinstance(seconds, float | int):
+            usual, shorter = self._size(), self._size(seconds=0.75 * seconds)
+            how = f"has {usual} of {seconds} s and {shorter} of {0.75 * seconds} s: `seconds` decides nothing"
+            self.require(usual is None or shorter is None or shorter[1] < usual[1], how)
+        for channels in (1, 2) if self.takes("channels") else ():
+            found = self._size(channels=channels)
+            how = f"has mixtures of {found and found[0]} channels when it is asked for {channels}"
+            self.require(found is None or found[0] == channels, f"{how}: make as many, or refuse it with a UserError")
+
+    def _size(self, **changes: Any) -> tuple[int, ...] | None:
+        """Return the shape of the first mixture; None where such are refused."""
+        try:
+            return tuple(self.build(**changes)[0][0].shape)
+        except UserError:
+            return None
+
     def test_the_end_is_an_index_error(self) -> None:
         """Beyond the last item comes IndexError, by which loops end; item -1 is refused or the last, as in lists."""
         dataset = self.build()
+        if isinstance(dataset, Read):
+            return
         try:
             dataset[len(dataset)]
         except IndexError:

@@ -75,6 +75,23 @@ class EmbedderConformance(ComponentConformance):
 
         for_all(check, self.examples, tenths=sizes(1, round(10 * self.seconds)))
 
+    def test_what_is_heard_matters(self) -> None:
+        """Another recording, another end of it and another second channel each give something else."""
+        embedder, samples = self.build(), round(self.seconds * self.rate)
+        swing = torch.sin(torch.linspace(0, 2000 * self.seconds, samples))[None]
+        quiet, noisy = 0.3 * swing, 0.5 * wave(0, 1, samples)
+        half = torch.arange(samples) < samples // 2
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it may say that it mixes channels
+            for what, one, other in (
+                ("recording", quiet, noisy),
+                ("second half", noisy, torch.where(half, noisy, quiet)),
+                ("second channel", noisy.expand(2, -1), torch.cat([noisy, quiet])),
+            ):
+                before, after = (self._embedded(embedder, recording).vectors for recording in (one, other))
+                same = before.shape == after.shape and np.allclose(before, after, rtol=0, atol=1e-7)
+                self.require(not same, f"gives the same vectors whatever its {what} holds: read all that comes")
+
     def test_blocks_do_not_matter(self) -> None:
         """However the recording is cut into blocks, the embedding is the same."""
         embedder = self.build()

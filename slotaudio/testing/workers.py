@@ -13,13 +13,19 @@ from slotaudio.testing.component import BrokenContract
 
 _SCRIPT = """
 import pickle, sys
+from itertools import islice
 from torch.utils.data import DataLoader
+from slotaudio.testing.reading import Read
 from slotaudio.testing.workers import as_it_is, digest
 try:
     dataset, indices = pickle.loads(sys.stdin.buffer.read())
 except (AttributeError, ImportError):
     sys.exit(3)
-loader = DataLoader(dataset, batch_size=None, sampler=indices, num_workers=2, collate_fn=as_it_is)
+options = {"batch_size": None, "num_workers": 2, "collate_fn": as_it_is}
+if isinstance(dataset, Read):
+    loader = islice(DataLoader(dataset.dataset, **options), 2 * len(indices))
+else:
+    loader = DataLoader(dataset, sampler=indices, **options)
 print(*map(digest, loader))
 """
 _UNKNOWN_THERE = 3
@@ -28,7 +34,8 @@ _UNKNOWN_THERE = 3
 def elsewhere(pickled: bytes) -> list[str] | None:
     """Return digests of the items of a pickled data set and its indices, as a fresh interpreter's loader gives them.
 
-    None where the class cannot be imported there, as it was written in a notebook.
+    Of an iterable one come the first that two workers give, twice as many. None where the class cannot be imported
+    there, as it was written in a notebook.
     """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONHASHSEED": "1"}
     command = [sys.executable, "-c", _SCRIPT]

@@ -60,6 +60,10 @@ class TestHealthyDataset(CONFORMANCE["dataset"]):
     component = datasets.HealthyDataset
 
 
+class TestHealthyStream(CONFORMANCE["dataset"]):
+    component = datasets.HealthyStream
+
+
 class TestHealthyEmbedder(CONFORMANCE["embedder"]):
     component = embedders.HealthyEmbedder
 

@@ -1,5 +1,6 @@
 """A healthy data set, and what can go wrong with it."""
 
+import itertools
 import random
 
 import torch
@@ -34,6 +35,60 @@ class HealthyDataset:
 
     def finish(self, mixture, sources):
         return mixture, sources, {"id": "noise"}
+
+
+class HealthyStream(torch.utils.data.IterableDataset):
+    """The same noise without an end."""
+
+    def __init__(self, seconds: float = 0.01, seed: int = 0) -> None:
+        self.noise = HealthyDataset(seconds, size=10**6, seed=seed)
+
+    def set_epoch(self, epoch):
+        self.noise.set_epoch(epoch)
+
+    def __iter__(self):
+        worker = torch.utils.data.get_worker_info()
+        return self.share(0, 1) if worker is None else self.share(worker.id, worker.num_workers)
+
+    def share(self, first, step):
+        return map(self.noise.__getitem__, itertools.count(first, step))
+
+
+class SameInEveryWorker(HealthyStream):
+    """Lets every worker of a loader read everything."""
+
+    def share(self, first, step):
+        return super().share(0, 1)
+
+
+class GoesOnWhereItStopped(HealthyStream):
+    """Goes on after what was read before, instead of beginning anew."""
+
+    position = 0
+
+    def share(self, first, step):
+        while True:
+            yield self.noise[self.position]
+            self.position += 1
+
+
+class FixedLength(HealthyDataset):
+    """Takes a length and does not use it."""
+
+    def draw(self, index):
+        return wave(1000 * self.seed + 100 * self.epoch + index, self.sources, 1, 160)
+
+
+class AlwaysStereo(HealthyDataset):
+    """Takes a number of channels and does not use it."""
+
+    def __init__(
+        self, seconds: float = 0.01, sources: int = 2, size: int = 3, seed: int = 0, channels: int = 2
+    ) -> None:
+        super().__init__(seconds, sources, size, seed)
+
+    def draw(self, index):
+        return super().draw(index).expand(-1, 2, -1)
 
 
 class NormalisedMixture(HealthyDataset):
@@ -222,6 +277,10 @@ class SeedsPython(HealthyDataset):
 
 
 DEFECTS = (
+    Defect("dataset", SameInEveryWorker, "test_other_processes_have_the_same_items"),
+    Defect("dataset", GoesOnWhereItStopped, "test_every_way_to_an_epoch_leads_to_the_same_items"),
+    Defect("dataset", FixedLength, "test_seconds_and_channels_are_obeyed"),
+    Defect("dataset", AlwaysStereo, "test_seconds_and_channels_are_obeyed"),
     Defect("dataset", NormalisedMixture, "test_the_mixture_is_exactly_the_sum_of_the_sources"),
     Defect("dataset", TooLoud, "test_items_follow_the_contract"),
     Defect("dataset", DoublePrecision, "test_items_follow_the_contract"),

@@ -145,7 +145,24 @@ class NoMoreGradients(HealthyEmbedder):
         return super().__call__(blocks, sample_rate)
 
 
+class Constant(HealthyEmbedder):
+    """Forgets to put in what it found."""
+
+    def steps(self, wave, start):
+        found = super().steps(wave, start)
+        return replace(found, vectors=np.ones_like(found.vectors))
+
+
+class FirstChannelOnly(HealthyEmbedder):
+    """Hears one microphone."""
+
+    def __call__(self, blocks, sample_rate):
+        return super().__call__((block[:1] for block in blocks), sample_rate)
+
+
 DEFECTS = (
+    Defect("embedder", Constant, "test_what_is_heard_matters"),
+    Defect("embedder", FirstChannelOnly, "test_what_is_heard_matters"),
     Defect("embedder", Unfinished, "test_embeddings_follow_the_contract"),
     Defect("embedder", NumbersBlocks, "test_blocks_do_not_matter"),
     Defect("embedder", Remembers, "test_each_recording_begins_anew"),
