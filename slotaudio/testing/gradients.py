@@ -5,7 +5,7 @@ from abc import abstractmethod
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from slotaudio.testing.axes import tensors
 from slotaudio.testing.drawing import generator
@@ -36,6 +36,14 @@ class GradientChecks(StageConformance):
         """Return the inputs with those replaced that the module itself makes from parameters."""
         return inputs
 
+    def may_cut(self, module: Any) -> bool:
+        """Whether no gradient has to reach its inputs: it is, or begins with, a frozen backbone.
+
+        That says so by parameters with ``requires_grad = False``. Behind an encoder all has to let gradients through.
+        """
+        frozen = isinstance(module, nn.Module) and any(not each.requires_grad for each in module.parameters())
+        return frozen and self.family in ("frontend", "encoder")
+
     def test_gradients_are_finite_and_reach_every_parameter(self) -> None:
         """In training every parameter gets a gradient, and none is NaN or infinite."""
 
@@ -53,18 +61,24 @@ class GradientChecks(StageConformance):
         self.for_all(check, **self.largest())
 
     def test_gradients_reach_the_inputs(self) -> None:
-        """What comes before it can be trained: gradients pass through, for every batch item."""
+        """What comes before it can be trained: gradients pass through, for every batch item, unless it is frozen."""
 
         def check(seed: int, **sizes: int) -> None:
             module, inputs = self.module(), self.inputs(seed, **sizes)
+            if self.may_cut(module):
+                return
             sought = self.differentiated(inputs)
             for tensor in sought.values():
                 tensor.requires_grad_()
             output = projected(self.call(module, *inputs))
-            self.require(output.requires_grad, f"cuts the gradient to its input {', '.join(sought)}")
+            cut = (
+                "cuts the gradient to its input {}, without which nothing before it learns; an encoder whose backbone "
+            )
+            cut += "is not to be trained says so by parameters with requires_grad=False"
+            self.require(output.requires_grad, cut.format(", ".join(sought)))
             found = torch.autograd.grad(output, list(sought.values()), allow_unused=True)
             for name, gradient in zip(sought, found, strict=True):
-                self.require(gradient is not None, f"cuts the gradient to its input {name}")
+                self.require(gradient is not None, cut.format(name))
                 for index, part in enumerate(gradient):
                     self._require_gradient(part, f"item {index} of its input {name}")
 
@@ -79,7 +93,9 @@ class GradientChecks(StageConformance):
                 sought = self.differentiated(inputs)
                 for tensor in sought.values():
                     tensor.detach_().requires_grad_()
-                projected(self.call(module, *self.learned_inputs(module, inputs))).backward()
+                total = projected(self.call(module, *self.learned_inputs(module, inputs)))
+                if total.requires_grad:
+                    total.backward()
                 for name, tensor in {**sought, **parameters(module)}.items():
                     finite = tensor.grad is None or bool(tensor.grad.isfinite().all())
                     self.require(finite, f"gives {name} a gradient that is not finite {when}")
@@ -94,7 +110,7 @@ class GradientChecks(StageConformance):
         def check(seed: int, **sizes: int) -> None:
             module, inputs = self.module(torch.float64), self.double(self.inputs(seed, **sizes))
             sought = self.differentiated(inputs)
-            parts = {f"its input {name}": [tensor] for name, tensor in sought.items()}
+            parts = {f"its input {name}": [tensor] for name, tensor in sought.items() if not self.may_cut(module)}
             parts["its parameters"] = [each for name, each in parameters(module).items() if not self._unused(name)]
             for part, leaves in parts.items():
                 if leaves:

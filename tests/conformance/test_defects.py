@@ -17,6 +17,7 @@ from defects import (
     matchers,
     numbers_of_stages,
     objectives,
+    permitted,
     state_of_stages,
 )
 from hypothesis.errors import Flaky
@@ -37,6 +38,18 @@ class TestHealthyFrontend(CONFORMANCE["frontend"]):
 
 class TestHealthyEncoder(CONFORMANCE["encoder"]):
     component = encoders.HealthyEncoder
+
+
+class TestFrozenBackbone(CONFORMANCE["encoder"]):
+    component = permitted.FrozenBackbone
+
+
+class TestFrozenThroughout(CONFORMANCE["encoder"]):
+    component = permitted.FrozenThroughout
+
+
+class TestCountsInBuffers(CONFORMANCE["encoder"]):
+    component = permitted.CountsInBuffers
 
 
 class TestHealthyBottleneck(CONFORMANCE["bottleneck"]):
