@@ -2,6 +2,9 @@
 
 import keyword
 import re
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from string import Template
 from typing import Annotated
@@ -45,6 +48,7 @@ def new_plugin(
 
     words = _names(name, family)
     folder = output / words["project"]
+    _check_free(words, folder)
     template = files("slotaudio.cli") / "plugin_template"
     written = {
         folder / Template(path).substitute(words): Template(
@@ -68,6 +72,27 @@ def new_plugin(
         f"  pytest {folder}\n"
         f"  then replace what {folder / words['package'] / family}.py computes"
     )
+
+
+def _check_free(words: Mapping[str, str], folder: Path) -> None:
+    """Refuse a package that would take the place of another one, unless that is what lies in `folder`.
+
+    Raises:
+        UserError: says what is installed, and suggests another name.
+    """
+    found = find_spec(words["package"])
+    if found is not None:
+        places = found.submodule_search_locations or [found.origin or ""]
+        if (folder / words["package"]).resolve() in (Path(place).resolve() for place in places):
+            return
+        there = f"a module {words['package']!r} can be imported from {next(iter(places))}"
+    else:
+        try:
+            there = f"a package {words['project']!r} is installed, version {version(words['project'])}"
+        except PackageNotFoundError:
+            return
+    another = words["project"].removeprefix(_PREFIX)
+    raise UserError(f"{there}, and the new one would take its place: choose another name, such as my-{another}")
 
 
 def _names(name: str, family: str) -> dict[str, str]:

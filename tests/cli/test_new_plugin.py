@@ -65,7 +65,8 @@ def test_what_it_writes_is_clean(one_of_each):
         assert done.returncode == 0, done.stdout
 
 
-def test_the_template_of_the_repository_is_what_it_writes(tmp_path):
+def test_the_template_of_the_repository_is_what_it_writes(tmp_path, monkeypatch):
+    monkeypatch.setattr("slotaudio.cli.new_plugin._check_free", lambda words, folder: None)  # it may be installed
     assert new_plugin("template", "-o", tmp_path) == 0
     assert texts(tmp_path / "slotaudio-template") == texts(TEMPLATE)
 
@@ -105,6 +106,34 @@ def test_wrong_names_are_explained_and_nothing_is_written(tmp_path, capsys, argu
     assert new_plugin(*arguments, "-o", tmp_path) == 2
     assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_what_is_installed_is_not_replaced(tmp_path, monkeypatch, capsys):
+    (tmp_path / "site" / "slotaudio_sparkle").mkdir(parents=True)
+    (tmp_path / "site" / "slotaudio_sparkle" / "__init__.py").write_text("")
+    (tmp_path / "site" / "slotaudio_glitter-1.2.dist-info").mkdir()
+    (tmp_path / "site" / "slotaudio_glitter-1.2.dist-info" / "METADATA").write_text(
+        "Name: slotaudio-glitter\nVersion: 1.2"
+    )
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    assert new_plugin("sparkle", "-o", tmp_path / "new") == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "a module 'slotaudio_sparkle' can be imported from" in said
+    assert "such as my-sparkle" in said
+    assert new_plugin("glitter", "-o", tmp_path / "new") == 2
+    assert "a package 'slotaudio-glitter' is installed, version 1.2" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "new").exists()
+
+
+def test_what_is_installed_from_the_very_folder_may_be_written_anew(tmp_path, monkeypatch):
+    assert new_plugin("sparkle", "-o", tmp_path) == 0
+    monkeypatch.syspath_prepend(tmp_path / "slotaudio-sparkle")
+    assert new_plugin("sparkle", "-o", tmp_path, "--force") == 0
+
+
+def test_a_name_that_others_have_elsewhere_is_free(tmp_path):
+    """The package is slotaudio-numpy, which is in nobody's way."""
+    assert new_plugin("numpy", "-o", tmp_path) == 0
 
 
 def test_a_folder_that_cannot_be_written_is_the_users_error(tmp_path, capsys):
