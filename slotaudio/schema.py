@@ -2,9 +2,11 @@
 
 import inspect
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, Literal, Union, get_args, get_origin
+
+from slotaudio.errors import WrongOptions
 
 _PLAIN: dict[Any, tuple[type, ...]] = {int: (Integral,), float: (Real,), str: (str,), bool: (bool,)}
 _SEQUENCES = (tuple, list, Sequence)
@@ -62,6 +64,17 @@ def fitted(annotation: Any, value: Any) -> Any:
         items = map(fitted, wanted, value)
         return tuple(items) if origin is tuple else list(items)
     return value
+
+
+def check_arguments(factory: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
+    """Refuse arguments that are not what the annotations of a signature ask for.
+
+    Raises:
+        WrongOptions: one does not fit; names it.
+    """
+    for name, parameter in signature_of(factory).parameters.items():
+        if name in arguments and not fits(parameter.annotation, arguments[name]):
+            raise WrongOptions(f"{name} = {arguments[name]!r} is not {readable(parameter.annotation)}")
 
 
 def readable(annotation: Any) -> str:

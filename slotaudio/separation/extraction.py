@@ -19,6 +19,7 @@ from slotaudio.resampling import Resampler
 from slotaudio.separation.identity import FRAME_SECONDS, VoiceMemory
 from slotaudio.separation.intake import SeparationWarning, Wave, as_batch, channel_map, opened
 from slotaudio.separation.joining import SlotWindow
+from slotaudio.separation.loading import loaded
 from slotaudio.separation.outputs import note_full_scale
 from slotaudio.separation.separated import like
 from slotaudio.separation.voices import USUAL, moments
@@ -141,14 +142,14 @@ def same_voice(
 
 def extract(
     separator: "Separator",
-    wave: Wave,
+    wave: Wave | str | os.PathLike[str],
     example: Wave | str | os.PathLike[str],
     sample_rate: int | None = None,
     example_rate: int | None = None,
     least: float = LEAST,
 ) -> Extracted:
-    """Separate a wave and return the output of the voice that an example is of; see `Separator.extract`."""
-    rate = separator.sample_rate if sample_rate is None else sample_rate
+    """Separate a recording in memory and return the voice that an example is of; see `Separator.extract`."""
+    wave, rate, name = loaded(wave, sample_rate, separator.sample_rate)
     if as_batch(wave, rate).shape[0] != 1 or wave.ndim == 3:
         raise UserError("one recording is taken at a time, of the axes `time` or `channels time`, not a batch")
     wanted = voice_of(example, example_rate, separator.sample_rate)
@@ -159,7 +160,7 @@ def extract(
     similarities = same_voice(wanted, voices.finish())
     slot = int(similarities.argmax())
     if similarities[slot] < least:
-        warnings.warn(_nobody("the wave", "the example", similarities, least), SeparationWarning, stacklevel=3)
+        warnings.warn(_nobody(name, "the example", similarities, least), SeparationWarning, stacklevel=3)
     source = like(sources[slot][None, None, None] if wave.ndim == 1 else sources[slot][None, None], wave)[0]
     return Extracted(source, rate, slot, tuple(similarities.tolist()))
 

@@ -13,6 +13,7 @@ from torch.nn.functional import pad
 from slotaudio.errors import UserError
 from slotaudio.model import SlotModel, on_device, use_threads
 from slotaudio.resampling import resample
+from slotaudio.schema import check_arguments
 from slotaudio.separation.framing import Framing
 from slotaudio.separation.intake import (
     BLOCK,
@@ -27,6 +28,7 @@ from slotaudio.separation.intake import (
 )
 from slotaudio.separation.joining import ByReference, JoiningRule
 from slotaudio.separation.level import TRAINED
+from slotaudio.separation.loading import loaded
 from slotaudio.separation.masks import mask_function
 from slotaudio.separation.observation import Observation
 from slotaudio.separation.predictor import WindowPredictor
@@ -80,7 +82,7 @@ class Separator:
         precision: ``"bf16"`` computes in bfloat16 where that is harmless: faster on CPUs and GPUs that have it.
 
     Raises:
-        UserError: an option outside its range.
+        UserError: no model, or an option of another type or outside its range.
     """
 
     def __init__(
@@ -101,6 +103,11 @@ class Separator:
         seed: int = 0,
         precision: str = "fp32",
     ) -> None:
+        if not isinstance(model, SlotModel):
+            raise UserError(
+                f"model {model!r} is not a SlotModel; Separator.from_pretrained loads a saved one by its name or folder"
+            )
+        check_arguments(Separator, locals())
         if precision not in ("fp32", "bf16"):
             raise UserError(f"precision {precision!r} is not known; choose 'fp32' or 'bf16'")
         if joining not in ("auto", "overlap", "given"):
@@ -122,6 +129,13 @@ class Separator:
         self.ahead = 0.0 if joining == "given" or model.names else ahead
         self.framing = Framing.of(window, overlap, model.sample_rate, windows_at_once, self.ahead)
 
+    def __repr__(self) -> str:
+        least, most = self.sources
+        hears = f"{self.model.slots} slots at {self.sample_rate} Hz"
+        windows = f"{self.framing.window / self.sample_rate:g} s every {self.framing.hop / self.sample_rate:g} s"
+        wanted = f"{least}" if least == most else f"{least}-{most}"
+        return f"<Separator of {hears}, windows of {windows}, joining {self.joining!r}, sources {wanted}>"
+
     @classmethod
     def from_pretrained(cls, name: str | os.PathLike[str] = "default", **options: Any) -> "Separator":
         """Load a model (see `slotaudio.pretrained.from_pretrained`) and make a separator of it.
@@ -141,39 +155,40 @@ class Separator:
 
     def __call__(
         self,
-        wave: Wave,
+        wave: Wave | str | os.PathLike[str],
         sample_rate: int | None = None,
         *,
         reference: Wave | None = None,
         progress: Progress | None = None,
         observer: Observer | None = None,
     ) -> Separated:
-        """Separate a wave that is in memory.
+        """Separate a recording in memory; `separate_file` and `stream` take what is too long for that.
 
         Args:
-            wave: floats, full scale at -1 and 1; axes ``time``, ``channels time`` or ``batch channels time``.
-            sample_rate: of the wave, in hertz; the model's by default.
+            wave: floats, full scale at -1 and 1; axes ``time``, ``channels time`` or ``batch channels time``. Or an
+                audio file, which is read as ``channels time``.
+            sample_rate: of the wave, in hertz; the model's by default. A file knows its own.
             reference: the true sources, for evaluation only: they fix each window's order (the paper's way).
                 Axes ``sources`` and those of the wave, ``batch`` first.
             progress: called with the share that is done, 0 to 1.
             observer: called with what the model saw in each window.
 
         Raises:
-            UserError: a wave of the wrong type, axes or channels, or without samples.
-            AudioFileError: samples that are not finite.
+            UserError: a wave of the wrong type, axes or channels, or without samples; a file of another rate.
+            AudioFileError: samples that are not finite, or a file that cannot be read.
         """
-        rate = self.sample_rate if sample_rate is None else sample_rate
+        wave, rate, name = loaded(wave, sample_rate, self.sample_rate)
         batch = as_batch(wave, rate)
         length = batch.shape[-1]
         if length == 0:
-            raise UserError("the wave holds no samples")
+            raise UserError(f"{name} holds no samples")
         rule = None
         if reference is not None:
             sources = resample(as_sources(reference, wave), rate, self.sample_rate)
             rule = ByReference(matcher_of(self.model), pad(sources, (self.framing.lead, 0)), self.framing.hop)
         meter = self.presence_meter(observer)
         stream = self.open(rate, rule, meter.update)
-        fit = channel_map(batch.shape[1], self.model.frontend.channels, "the wave")
+        fit = channel_map(batch.shape[1], self.model.frontend.channels, name)
         pieces = []
         for block in batch.split(round(BLOCK * rate), dim=-1):
             pieces.append(stream.push(fit(block)))
@@ -241,14 +256,14 @@ class Separator:
 
     def extract(
         self,
-        wave: Wave,
+        wave: Wave | str | os.PathLike[str],
         example: Wave | str | os.PathLike[str],
         sample_rate: int | None = None,
         example_rate: int | None = None,
         *,
         least: float = 0.5,
     ) -> "Extracted":
-        """Separate a wave and return the output of the voice that an example is of.
+        """Separate a recording in memory and return the output of the voice that an example is of.
 
         Voices are compared by their mean cepstra, not by words: some seconds of the same speaker, alone and
         best from the same microphone, saying anything.
@@ -285,7 +300,7 @@ class Separator:
         return separate_file(self, path, folder, **options)
 
     def open(self, sample_rate: int, rule: JoiningRule | None = None, observer: Observer | None = None) -> SourceStream:
-        """Return a stream to push blocks ``batch channels time`` into; `stream` and calling are made of it.
+        """Return a stream to push blocks into; `stream` and calling are made of it.
 
         Raises:
             UserError: an impossible sample rate.

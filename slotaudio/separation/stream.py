@@ -18,6 +18,7 @@ from torch import Tensor
 from slotaudio.errors import UserError
 from slotaudio.resampling import Resampler
 from slotaudio.separation.framing import Framing
+from slotaudio.separation.intake import Wave, as_batch
 from slotaudio.separation.joining import Joiner, JoiningRule, SlotWindow, take
 from slotaudio.separation.observation import Observation, levels, reordered
 from slotaudio.separation.predictor import WindowPredictor
@@ -81,13 +82,19 @@ class SourceStream:
         return joined + (0.0 if self._follower is None else self._follower.latency)
 
     @torch.no_grad()
-    def push(self, wave: Float[Tensor, "batch channels time"]) -> Float[Tensor, "batch slots channels finished"]:
+    def push(self, block: Wave) -> Float[Tensor, "batch slots channels finished"]:
         """Take the next block and return what is finished of the sources, possibly no samples.
 
+        Args:
+            block: floats of as many channels as the model takes; axes ``time``, ``channels time`` or
+                ``batch channels time``.
+
         Raises:
-            UserError: the stream is finished.
+            UserError: a block of the wrong type, axes or channels, or of another batch; the stream is finished.
+            AudioFileError: samples that are not finite.
         """
         self._check_going()
+        wave = self._checked(block)
         if self._mixture is None:
             self._mixture = wave[..., :0]
             self._buffer = wave.new_zeros(*wave.shape[:2], self.framing.lead)
@@ -146,6 +153,17 @@ class SourceStream:
     def _check_going(self) -> None:
         if self._over:
             raise UserError("this stream is finished: open another one for another recording")
+
+    def _checked(self, block: Wave) -> Float[Tensor, "batch channels time"]:
+        wave, channels = as_batch(block, self._sample_rate), self.model.frontend.channels
+        if wave.shape[1] != channels:
+            raise UserError(
+                f"a block of {wave.shape[1]} channels (its shape is {tuple(block.shape)}), where the model takes "
+                f"{channels}: Separator.stream mixes or copies channels"
+            )
+        if self._mixture is not None and len(wave) != len(self._mixture):
+            raise UserError(f"a block of a batch of {len(wave)}, where the first was of {len(self._mixture)}")
+        return wave
 
     def _made_for(self) -> dict[str, Any]:
         return {

@@ -77,6 +77,8 @@ def test_a_wave_and_a_file_give_the_same(two, tmp_path):
     np.testing.assert_allclose(flat.source, found.source[0], atol=1e-5)
     soundfile.write(tmp_path / "mixture.wav", mixture[0].numpy(), RATE, subtype="FLOAT")
     soundfile.write(tmp_path / "example.wav", example[0].numpy(), RATE)
+    read = separator.extract(tmp_path / "mixture.wav", tmp_path / "example.wav")
+    np.testing.assert_allclose(read.source, found.source, atol=1e-5)
     written = extract_file(separator, tmp_path / "mixture.wav", tmp_path / "example.wav", tmp_path / "voice.wav")
     assert written.slot == 1
     np.testing.assert_allclose(soundfile.read(tmp_path / "voice.wav")[0], flat.source, atol=1e-4)

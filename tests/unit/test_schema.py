@@ -8,7 +8,7 @@ import pytest
 
 from slotaudio.compose import check_options
 from slotaudio.errors import WrongOptions
-from slotaudio.schema import fits, fitted, readable
+from slotaudio.schema import check_arguments, fits, fitted, readable
 from slotaudio.spec import Spec
 
 
@@ -47,6 +47,16 @@ def test_fits(annotation, fitting, misfits):
 )
 def test_fitted(annotation, value, expected):
     assert repr(fitted(annotation, value)) == repr(expected)
+
+
+def test_arguments_are_checked_against_a_signature():
+    def hear(overlap: float = 0.5, threads: "int | None" = None, model=None): ...
+
+    check_arguments(hear, {"overlap": 1, "threads": None, "model": object(), "self": 3})
+    with pytest.raises(WrongOptions, match=r"overlap = '0\.5' is not float"):
+        check_arguments(hear, {"overlap": "0.5"})
+    with pytest.raises(WrongOptions, match=r"threads = 1\.5 is not int \| None"):
+        check_arguments(hear, {"threads": 1.5})
 
 
 def test_readable():

@@ -1,5 +1,6 @@
 """The separator's border: what it refuses, what it says, what it does not hold on to."""
 
+import inspect
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +106,27 @@ def test_impossible_options(options, message):
         Separator(tiny(), **options)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"model": "band-split"}, "'band-split' is not a SlotModel; Separator.from_pretrained loads"),
+        ({"overlap": "0.5"}, r"overlap = '0\.5' is not float"),
+        ({"keep_noise": "no"}, "keep_noise = 'no' is not bool"),
+        ({"seed": None}, "seed = None is not int"),
+    ],
+)
+def test_arguments_of_the_wrong_type(options, message):
+    without_beartype = inspect.unwrap(Separator.__init__)  # which is there in tests only
+    with pytest.raises(UserError, match=message):
+        without_beartype(object.__new__(Separator), **{"model": tiny(), **options})
+
+
+def test_a_separator_says_what_it_is(separator):
+    assert repr(separator) == (
+        "<Separator of 2 slots at 2000 Hz, windows of 0.128 s every 0.064 s, joining 'auto', sources 2>"
+    )
+
+
 def test_channels_are_mixed_down_with_a_word(separator):
     wave = torch.randn(2, 1500, generator=torch.Generator().manual_seed(0)) * 0.1
     with pytest.warns(SeparationWarning, match="the wave has 2 channels; they are mixed down"):
@@ -173,6 +195,8 @@ def test_streams_of_files_waves_and_blocks_are_the_same(separator, tmp_path):
     whole = separator(exact).sources
     for source in sources:
         torch.testing.assert_close(torch.cat(list(separator.stream(source)), dim=-1), whole, rtol=0, atol=1e-6)
+    for path in sources[:2]:
+        torch.testing.assert_close(separator(path).sources, whole, rtol=0, atol=0)
 
 
 def test_streams_that_change_or_end_at_once(separator):
@@ -184,10 +208,36 @@ def test_streams_that_change_or_end_at_once(separator):
     assert torch.cat(list(separator.stream([torch.zeros(7), torch.zeros(0)])), dim=-1).shape == (2, 1, 7)
 
 
+def test_blocks_are_pushed_with_any_axes_of_a_wave(separator):
+    wave = torch.randn(1, 1, 900, generator=torch.Generator().manual_seed(5)) * 0.1
+    stream = separator.open(RATE)
+    pieces = [stream.push(wave[..., :300]), stream.push(wave[0, :, 300:500]), stream.push(wave[0, 0, 500:].numpy())]
+    found = torch.cat([*pieces, stream.finish()], dim=-1)
+    torch.testing.assert_close(found[0], separator(wave[0]).sources, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        (torch.zeros(2, 300), r"a block of 2 channels \(its shape is \(2, 300\)\), where the model takes 1"),
+        (torch.zeros(2, 1, 300), "a batch of 2, where the first was of 1"),
+        (np.zeros(300, np.int16), "int16; give floats"),
+    ],
+)
+def test_blocks_that_do_not_fit_a_stream(separator, block, message):
+    stream = separator.open(RATE)
+    stream.push(torch.zeros(300))
+    with pytest.raises(UserError, match=message):
+        stream.push(block)
+
+
 def test_a_file_knows_its_rate(separator, tmp_path):
     audio.write(tmp_path / "a.wav", torch.zeros(1, 100), 4000)
     with pytest.raises(UserError, match="at 4000 Hz, not at 2000 Hz"):
         next(separator.stream(tmp_path / "a.wav", RATE))
+    assert separator(tmp_path / "a.wav").sample_rate == 4000
+    with pytest.raises(UserError, match="at 4000 Hz, not at 2000 Hz"):
+        separator(tmp_path / "a.wav", RATE)
 
 
 def test_references_need_the_axes_of_the_wave(separator):
