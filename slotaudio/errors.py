@@ -54,6 +54,21 @@ class UserError(SlotaudioError, ValueError):
     exit_code = 2
 
 
+class OutputExists(UserError):
+    """A file stands where an output is to go.
+
+    Args:
+        path: of the file.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        super().__init__(path)
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"{self.path} exists already; force=True replaces it"
+
+
 class UnknownComponent(UserError, LookupError):
     """No plug-in offers a component of that name."""
 

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from slotaudio.errors import UserError
+from slotaudio.errors import OutputExists, UserError
 
 
 def partial_path(path: str | os.PathLike[str]) -> Path:
@@ -36,10 +36,10 @@ def check_free(path: str | os.PathLike[str], force: bool = False) -> None:
     """Refuse to write over a file, unless that is wanted.
 
     Raises:
-        UserError: the file exists.
+        OutputExists: the file exists.
     """
     if Path(path).exists() and not force:
-        raise UserError(f"{path} exists already; --force (force=True) replaces it")
+        raise OutputExists(path)
 
 
 def make_folder(folder: str | os.PathLike[str]) -> None:

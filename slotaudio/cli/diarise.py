@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from slotaudio.cli.counting import counted, share_of
-from slotaudio.cli.recordings import for_each
+from slotaudio.cli.recordings import SkipExisting, for_each, recordings_in
 from slotaudio.cli.reporting import progress_bar, waiting
 from slotaudio.errors import UserError
 from slotaudio.writing import check_free, make_folder
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 def diarise(
     inputs: Annotated[
         list[Path],
-        typer.Argument(metavar="IN...", help="Recordings: WAV, FLAC, OGG or MP3 of any length, rate and level."),
+        typer.Argument(
+            metavar="IN...", help="Recordings, or folders of them: WAV, FLAC, OGG or MP3 of any length, rate and level."
+        ),
     ],
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for NAME.rttm; made if missing.")
@@ -47,6 +49,7 @@ def diarise(
     device: Annotated[str | None, typer.Option(help="Where to compute, such as 'cpu' or 'cuda'.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads to compute with; torch decides by default.")] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace existing outputs.")] = False,
+    skip_existing: SkipExisting = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no list of what was written.")] = False,
 ) -> None:
     """Write who speaks when in recordings, as RTTM.
@@ -56,7 +59,8 @@ def diarise(
 
     A recording that fails leaves no output, and the others go on; the exit code is then 2.
     """
-    if reference is not None and len(inputs) > 1:
+    recordings = recordings_in(inputs, output)
+    if reference is not None and len(recordings) > 1:
         raise UserError("--reference holds the true turns of one recording: give one at a time")
     with waiting("loading the model", quiet):
         from slotaudio.diarisation import TurnRule
@@ -84,7 +88,7 @@ def diarise(
         if true is not None:
             print(_compared(true, turns, collar), flush=True)
 
-    raise typer.Exit(for_each(inputs, work))
+    raise typer.Exit(for_each(recordings, work, force=force, skip_existing=skip_existing, quiet=quiet))
 
 
 def _rule(kind: Any, assignments: "list[str] | tuple[str, ...]") -> Any:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from slotaudio.cli.recordings import for_each
+from slotaudio.cli.recordings import SkipExisting, for_each, recordings_in
 from slotaudio.cli.reporting import progress_bar, waiting
 from slotaudio.writing import make_folder
 
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 def embed(
     inputs: Annotated[
-        list[Path], typer.Argument(metavar="IN...", help="Recordings: WAV, FLAC, OGG or MP3 of any length and rate.")
+        list[Path],
+        typer.Argument(
+            metavar="IN...", help="Recordings, or folders of them: WAV, FLAC, OGG or MP3 of any length and rate."
+        ),
     ],
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for NAME.npz; made if missing.")
@@ -39,6 +42,7 @@ def embed(
     device: Annotated[str | None, typer.Option(help="Where to compute, such as 'cpu' or 'cuda'.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads to compute with; torch decides by default.")] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace existing outputs.")] = False,
+    skip_existing: SkipExisting = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no list of what was written.")] = False,
 ) -> None:
     """Write slots, or other features, of recordings over time to NumPy files.
@@ -51,9 +55,14 @@ def embed(
     Memory does not grow with the length. A recording that fails leaves no output, and the others go on; the exit
     code is then 2.
     """
+    recordings = recordings_in(inputs, output)
     with waiting("loading the model", quiet):
         embedder, about = make(features, model, set_ or (), attention, device, threads)
-    raise typer.Exit(for_each(inputs, lambda path: _embed(embedder, path, output, about, force, quiet)))
+
+    def work(path: Path) -> None:
+        _embed(embedder, path, output, about, force, quiet)
+
+    raise typer.Exit(for_each(recordings, work, force=force, skip_existing=skip_existing, quiet=quiet))
 
 
 def make(

@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from slotaudio.errors import SlotaudioError, documentation
+from slotaudio.errors import OutputExists, SlotaudioError, documentation
 from slotaudio.pluginmanager import plugin_manager, prints_to_stderr
 
 
@@ -14,6 +14,8 @@ def report(error: Exception) -> int:
     """Print one message, or with ``--debug`` the traceback; return the exit code that the error asks for."""
     if os.environ.get("SLOTAUDIO_DEBUG"):
         traceback.print_exception(error)
+    elif isinstance(error, OutputExists):
+        print(f"slotaudio: error: {error.path} exists already; --force replaces it", file=sys.stderr)
     elif isinstance(error, SlotaudioError):
         explained = f" (see {documentation(error.page)})" if error.page else ""
         print(f"slotaudio: error: {error}{explained}", file=sys.stderr)

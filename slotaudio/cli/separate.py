@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from slotaudio.cli.counting import counted
-from slotaudio.cli.recordings import for_each
+from slotaudio.cli.recordings import SkipExisting, for_each, recordings_in
 from slotaudio.cli.reporting import progress_bar, waiting
 from slotaudio.cli.separate_list import separate_list
 from slotaudio.errors import UserError
@@ -24,7 +24,9 @@ def separate(
     ],
     inputs: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="IN...", help="Recordings: WAV, FLAC, OGG or MP3 of any length, rate and level."),
+        typer.Argument(
+            metavar="IN...", help="Recordings, or folders of them: WAV, FLAC, OGG or MP3 of any length, rate and level."
+        ),
     ] = None,
     list_: Annotated[
         Path | None,
@@ -69,6 +71,7 @@ def separate(
         str | None, typer.Option(help="PCM_16, PCM_24 or FLOAT; by default as deep as the recording.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace existing outputs.")] = False,
+    skip_existing: SkipExisting = False,
     plot: Annotated[
         bool,
         typer.Option(
@@ -102,13 +105,17 @@ def separate(
         raise UserError("name the recordings, or give a --list of them")
     if list_ is None and shard is not None:
         raise UserError("--shard is a part of a --list")
-    if list_ is not None and (force or plot):
-        raise UserError("--list goes with neither --force nor --plot; to do all of it anew, choose another folder")
+    if list_ is not None and (force or skip_existing or plot):
+        raise UserError(
+            "--list skips what is done, and goes with neither --force nor --plot; to do all of it anew, choose another "
+            "folder"
+        )
     with waiting("loading the model", quiet):
         from slotaudio.separation.files import output_paths
 
         options = {"joining": joining, "overlap": overlap, "sources": sources, "mask": mask, "precision": precision}
         options["keep_noise"] = keep_noise
+        recordings = recordings_in(inputs or (), output)
         separators = _separators(model, **options, device=device, threads=threads)
     if list_ is not None:
         kept = {"model": model, **{name: None if value is None else str(value) for name, value in options.items()}}
@@ -118,9 +125,10 @@ def separate(
         raise typer.Exit(code)
 
     def work(path: Path) -> None:
-        if separators.counts:  # which takes its time
-            for target in output_paths(path, output, separators.first.model.slots, format):
-                check_free(target, force)
+        first = separators.first.model
+        targets = output_paths(path, output, first.slots, format, first.names)
+        for target in [*targets, *(_picture_paths(path, output) if plot else ())]:
+            check_free(target, force)
         separator = counted(separators, path, quiet)
         pictures = _pictures(separator) if plot else None
         with progress_bar(path.name, quiet) as advance:
@@ -140,13 +148,19 @@ def separate(
         if not quiet:
             print(*written, sep="\n", flush=True)
 
-    raise typer.Exit(for_each(inputs or (), work))
+    raise typer.Exit(for_each(recordings, work, force=force, skip_existing=skip_existing, quiet=quiet))
 
 
 def _separators(name: str, **options: Any) -> "Separators":
     from slotaudio.separation.counting import Separators
 
     return Separators(name, **options)
+
+
+def _picture_paths(path: Path, folder: Path) -> list[Path]:
+    from slotaudio.plotting.recording import picture_paths
+
+    return list(picture_paths(path, folder).values())
 
 
 def _pictures(separator: "Separator") -> "RecordingPictures":

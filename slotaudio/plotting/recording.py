@@ -23,6 +23,11 @@ CLOSE = 20.0
 """Seconds at the beginning of a recording that the close look shows."""
 
 
+def picture_paths(recording: str | os.PathLike[str], folder: str | os.PathLike[str]) -> dict[str, Path]:
+    """Return the names of a recording's pictures: ``talk_slots.png``, ``talk_timeline.png``, ``talk_identity.png``."""
+    return {kind: Path(folder) / f"{Path(recording).stem}_{kind}.png" for kind in ("slots", "timeline", "identity")}
+
+
 class RecordingPictures:
     """An observer that draws what it saw; give it to a separator, one for each recording.
 
@@ -68,7 +73,7 @@ class RecordingPictures:
             AudioFileError: a file cannot be read.
             UserError: a picture exists, or cannot be written.
         """
-        recording, folder = Path(recording), Path(folder)
+        recording = Path(recording)
         all_names = self.separator.model.names or [f"slot {slot + 1}" for slot in range(self.separator.model.slots)]
         names = [all_names[slot] for slot in slots]
         rate = audio.info(outputs[0]).sample_rate
@@ -101,8 +106,8 @@ class RecordingPictures:
             names=all_names,
             title=recording.name,
         )
-        kinds = {"slots": close, "timeline": timeline, "identity": identity}
-        return [save(figure, folder / f"{recording.stem}_{kind}.png", force) for kind, figure in kinds.items()]
+        figures = {"slots": close, "timeline": timeline, "identity": identity}
+        return [save(figures[kind], path, force) for kind, path in picture_paths(recording, folder).items()]
 
 
 def _power(path: str | os.PathLike[str]) -> PowerMap:

@@ -33,6 +33,7 @@ def test_slots_of_recordings(tiny_model, tmp_path, capsys):
     assert str(arrays["features"]) == "slots"
     assert float(arrays["duration"]) == 2.0
     assert run(capsys, good, "-o", tmp_path / "out", "-m", tiny_model)[0] == 2
+    assert run(capsys, good, "-o", tmp_path / "out", "-m", tiny_model, "--skip-existing")[0] == 0
     assert run(capsys, good, "-o", tmp_path / "out", "-m", tiny_model, "-f", "-q") == (0, "", "")
 
 
@@ -95,4 +96,4 @@ def test_recordings_of_one_name_do_not_overwrite_each_other(tmp_path, capsys):
     first, second = recording(tmp_path / "a.wav"), recording(tmp_path / "A.flac", 1.0)
     code, _, err = run(capsys, first, second, "-o", tmp_path / "out", "--features", "mfcc", "-f")
     assert code == 2
-    assert f"{second}: its outputs would get the names of those of {first}" in err
+    assert f"{first} and {second} would have outputs of one name" in err

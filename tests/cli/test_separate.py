@@ -81,16 +81,16 @@ def test_one_bad_file_does_not_stop_the_others(tiny_model, tmp_path, capsys):
     soundfile.write(tmp_path / "nan.wav", spoilt, RATE, subtype="FLOAT")
     soundfile.write(tmp_path / "none.wav", spoilt[:0], RATE)
     soundfile.write(tmp_path / "silent.wav", spoilt[:500], RATE)
-    (tmp_path / "folder").mkdir()
-    names = ["missing.wav", "cut.flac", "empty.wav", "text.wav", "nan.wav", "none.wav", "folder", "silent.wav"]
+    names = ["missing.wav", "cut.flac", "empty.wav", "text.wav", "nan.wav", "none.wav", "silent.wav"]
     with pytest.warns(UserWarning, match="silent|not separated to its end") as told:
         code, out, err = run(
             capsys, *(tmp_path / name for name in names), good, "-o", tmp_path / "out", "-m", tiny_model
         )
     assert code == 2
     assert len(out.split()) == 4
-    lines = err.splitlines()
-    assert len(lines) == 7
+    *lines, last = err.splitlines()
+    assert len(lines) == 6
+    assert last == "slotaudio: 2 of 8 done, 6 failed"
     assert all(line.startswith("slotaudio: error: ") and name in line for line, name in zip(lines, names, strict=False))
     for line, message in zip(
         lines,
@@ -101,7 +101,6 @@ def test_one_bad_file_does_not_stop_the_others(tiny_model, tmp_path, capsys):
             "no audio file",
             "NaN",
             "holds no samples",
-            "name the files in it",
         ],
         strict=True,
     ):
@@ -123,7 +122,7 @@ def test_nothing_is_overwritten_without_force(tiny_model, tmp_path, capsys):
     (out / "a_slot2.wav").write_text("precious")
     code, _, err = run(capsys, path, "-o", out, "-m", tiny_model)
     assert code == 2
-    assert "a_slot2.wav exists already; --force" in err
+    assert err == f"slotaudio: error: {out / 'a_slot2.wav'} exists already; --force replaces it\n"
     assert [p.name for p in out.iterdir()] == ["a_slot2.wav"]
     assert run(capsys, path, "-o", out, "-m", tiny_model, "--force", "--quiet") == (0, "", "")
     assert sorted(p.name for p in out.iterdir()) == ["a_slot1.wav", "a_slot2.wav"]
@@ -132,9 +131,50 @@ def test_nothing_is_overwritten_without_force(tiny_model, tmp_path, capsys):
 def test_recordings_of_one_name_do_not_overwrite_each_other(tiny_model, tmp_path, capsys):
     first, second = recording(tmp_path / "a.wav"), recording(tmp_path / "A.flac", 2)
     code, out, err = run(capsys, first, second, first, "-o", tmp_path / "out", "-m", tiny_model, "--force")
+    assert (code, out) == (2, "")
+    assert f"{first} and {second} would have outputs of one name" in err
+    assert not (tmp_path / "out").exists()  # before anything is done
+
+
+def test_a_second_run_does_what_is_left(tiny_model, tmp_path, capsys):
+    first, second, out = recording(tmp_path / "a.wav"), recording(tmp_path / "b.wav", channels=2), tmp_path / "out"
+    options = ["-o", out, "-m", tiny_model]
+    with pytest.warns(UserWarning, match=r"b\.wav has 2 channels"):
+        assert run(capsys, second, *options)[0] == 0
+    before = (out / "b_slot1.wav").stat().st_mtime_ns
+    code, written, err = run(capsys, first, second, *options, "--skip-existing")
+    assert (code, err) == (0, "slotaudio: 1 of 2 done, 1 left alone\n")
+    assert [Path(line).name for line in written.split()] == ["a_slot1.wav", "a_slot2.wav"]
+    assert (out / "b_slot1.wav").stat().st_mtime_ns == before
+    assert run(capsys, first, *options, "--skip-existing", "-q") == (0, "", "")
+    code, _, err = run(capsys, first, second, *options)
     assert code == 2
-    assert len(out.split()) == 2
-    assert f"{second}: its outputs would get the names of those of {first}" in err
+    assert err.endswith("slotaudio: 0 of 2 done, 2 failed; --skip-existing leaves alone what is there\n")
+    assert "choose one" in run(capsys, first, *options, "--skip-existing", "--force")[2]
+
+
+def test_pictures_that_are_there_are_refused_before_anything_is_separated(tiny_model, tmp_path, capsys):
+    (tmp_path / "a_identity.png").touch()
+    code, _, err = run(capsys, recording(tmp_path / "a.wav"), "-o", tmp_path, "-m", tiny_model, "--plot")
+    assert code == 2
+    assert "a_identity.png exists already" in err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.wav", "a_identity.png"]
+
+
+def test_a_folder_stands_for_the_recordings_in_it(tiny_model, tmp_path, capsys):
+    folder = tmp_path / "talks"
+    (folder / "below").mkdir(parents=True)
+    for name in ("b.WAV", "a.flac", "below/c.wav", ".d.wav"):
+        recording(folder / name, 0.3)
+    (folder / "notes.txt").write_text("")
+    code, written, err = run(capsys, folder, folder / "b.WAV", "-o", folder / "below", "-m", tiny_model)
+    assert (code, err) == (0, "slotaudio: 2 of 2 done\n")
+    assert [Path(line).name for line in written.split()] == [f"{n}_slot{k}.wav" for n in "ab" for k in (1, 2)]
+    (tmp_path / "empty").mkdir()
+    for given, message in (("empty", "empty holds no recordings; looked for .flac, .wav"), ("talks", "folder of the")):
+        code, _, err = run(capsys, tmp_path / given, "-o", folder, "-m", tiny_model)
+        assert code == 2
+        assert message in err
 
 
 @pytest.mark.parametrize(
