@@ -146,17 +146,18 @@ def evaluate(
             device=device,
             keep_noise=keep_noise,
         )
-        if long is not None:
-            if long <= 0:
-                raise UserError(f"--long {long:g}: give minutes, more than 0")
-            others = {"--list": list_, "--table1": table1, "--by": by, "--measures": measures}
-            if any(others.values()):
-                found_too = " and ".join(name for name, value in others.items() if value)
-                raise UserError(f"--long goes without {found_too}: conversations have a table of their own")
-            options = {"seconds": 60 * long, "size": mixtures or CONVERSATIONS, "sources": sources, "seed": seed}
-            evaluate_conversations(rows, data, table["data"], output, quiet, rate=rate, **options)
-            return
-        size = mixtures or _MIXTURES
+    if long is not None:
+        if long <= 0:
+            raise UserError(f"--long {long:g}: give minutes, more than 0")
+        others = {"--list": list_, "--table1": table1, "--by": by, "--measures": measures}
+        if any(others.values()):
+            found_too = " and ".join(name for name, value in others.items() if value)
+            raise UserError(f"--long goes without {found_too}: conversations have a table of their own")
+        options = {"seconds": 60 * long, "size": mixtures or CONVERSATIONS, "sources": sources, "seed": seed}
+        evaluate_conversations(rows, data, table["data"], output, quiet, rate=rate, **options)
+        return
+    size = mixtures or _MIXTURES
+    with waiting("loading", quiet):
         dataset = evaluation_data(
             data, table["data"], seconds=seconds, sources=sources, size=size, seed=seed, rate=rate, mixtures=list_
         )

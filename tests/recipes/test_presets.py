@@ -67,8 +67,10 @@ def test_every_preset_trains_two_steps_on_the_bundled_speech(name, tmp_path, cap
 def test_every_preset_has_what_the_examples_change(name):
     recipe = load_recipe(name, ["data.train.path=path/to/speech", "data.validation.path=path/to/others"])
     assert recipe.table["data"]["train"]["path"] == "path/to/speech"
-    with pytest.raises(UserError, match="path/to/speech"), FakeTensorMode():
-        recipe.datasets(recipe.model())
+    with FakeTensorMode():  # sizes without weights
+        model = recipe.model()
+    with pytest.raises(UserError, match="path/to/speech"):
+        recipe.datasets(model)
 
 
 def test_every_recipe_of_the_package_is_a_preset():
