@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, NoReturn
 
 import typer
@@ -57,16 +57,22 @@ def _global(
         os.environ["SLOTAUDIO_DEBUG"] = "1"
 
 
-def _add(name: str, function: Callable[..., None]) -> None:
-    """Register a command; the paragraphs of its docstring are wrapped anew, to the terminal's width."""
+def _add(name: str, function: Callable[..., None], also: Mapping[str, str] | None = None) -> None:
+    """Register a command; the paragraphs of its docstring are wrapped anew, to the terminal's width.
+
+    Args:
+        also: what an option is called elsewhere, and what it is called here.
+    """
+    settings = {"token_normalize_func": lambda token: also.get(token, token)} if also else None
     paragraphs = (inspect.getdoc(function) or "").split("\n\n")
-    app.command(name, help="\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs))(function)
+    text = "\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs)
+    app.command(name, help=text, context_settings=settings)(function)
 
 
-_add("separate", separate.separate)
-_add("stream", stream.stream)
+_add("separate", separate.separate, also={"speakers": "sources"})
+_add("stream", stream.stream, also={"speakers": "sources"})
 _add("demo", demo.demo)
-_add("diarise", diarise.diarise)
+_add("diarise", diarise.diarise, also={"sources": "speakers"})
 _add("extract", extract.extract)
 _add("embed", embed.embed)
 _add("evaluate", evaluate.evaluate)

@@ -42,7 +42,12 @@ def diarise(
     set_: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="What counts as a turn: gap=1.0 (seconds of silence within), least=0.5."
+            "--set",
+            metavar="KEY=VALUE",
+            help="What counts as a turn; by default gap=1.0 (seconds of silence within, at most), least=0.25 (seconds "
+            "of a turn), presence=0.5, absence=0.4 (probabilities that begin and end one), or, without probabilities, "
+            "in decibels, depth=30.0 (below the speech), noise=10.0 (above the noise), leak=6.0 (below the loudest "
+            "output), slack=4.0 (below the level that begins a turn).",
         ),
     ] = None,
     joining: Annotated[str, typer.Option(help="As for `slotaudio separate`.")] = "auto",
@@ -55,7 +60,8 @@ def diarise(
     """Write who speaks when in recordings, as RTTM.
 
     A recording NAME.mp3 becomes DIR/NAME.rttm. Its speakers are the outputs of `slotaudio separate`, by the same
-    names: slot1, slot2, ... When they speak is told by the levels of the outputs.
+    names: slot1, slot2, ... They are sources, whether of speech or not: music counts. When they are heard is told by the
+    levels of the outputs.
 
     A recording that fails leaves no output, and the others go on; the exit code is then 2.
     """
@@ -84,7 +90,8 @@ def diarise(
             warnings.warn(f"nobody speaks in {path}: {target} is empty", UserWarning, stacklevel=1)
         if not quiet:
             names = {turn.speaker for turn in turns}
-            print(f"{target}: {len(turns)} turns of {len(names)} speakers", flush=True)
+            said = f"{len(turns)} turn{'s' * (len(turns) != 1)} of {len(names)} speaker{'s' * (len(names) != 1)}"
+            print(f"{target}: {said}", flush=True)
         if true is not None:
             print(_compared(true, turns, collar), flush=True)
 

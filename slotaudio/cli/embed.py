@@ -99,4 +99,4 @@ def _embed(embedder: "Embedder", path: Path, folder: Path, about: dict[str, str]
     with progress_bar(path.name, quiet) as advance:
         steps = embed_file(embedder, path, target, force=force, progress=advance, **about)
     if not quiet:
-        print(f"{target}: {steps} steps", flush=True)
+        print(f"{target}: {steps} step{'s' * (steps != 1)}", flush=True)

@@ -10,6 +10,8 @@ import typer
 from slotaudio.cli.reporting import report
 from slotaudio.errors import OutputExists, UserError
 
+_FILES = (".flac", ".mp3", ".npz", ".ogg", ".rttm", ".wav")
+
 SkipExisting = Annotated[
     bool,
     typer.Option("--skip-existing", help="Leave recordings alone whose outputs are there: a second run does the rest."),
@@ -24,8 +26,10 @@ def recordings_in(inputs: Iterable[Path], output: Path) -> list[Path]:
         output: folder of the outputs, which are named after their recordings.
 
     Raises:
-        UserError: a folder without recordings, or that of the outputs; recordings whose outputs would have one name.
+        UserError: a folder without recordings, or that of the outputs; recordings whose outputs would have one name;
+            `output` looks like a file.
     """
+    check_folder(output)
     recordings = list(dict.fromkeys(path for given in inputs for path in _files(given, output)))
     seen: dict[str, Path] = {}
     for path in recordings:
@@ -35,6 +39,16 @@ def recordings_in(inputs: Iterable[Path], output: Path) -> list[Path]:
                 f"{twin} and {path} would have outputs of one name: do them one by one, each with an -o of its own"
             )
     return recordings
+
+
+def check_folder(output: Path) -> None:
+    """Refuse what looks like the name of a file, where the folder of the outputs is asked for.
+
+    Raises:
+        UserError: there is no such folder, and its name ends like that of an output.
+    """
+    if output.suffix.lower() in _FILES and not output.is_dir():
+        raise UserError(f"-o {output}: give a folder; the outputs in it are named after their recordings")
 
 
 def for_each(

@@ -4,14 +4,17 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from slotaudio.cli.recordings import check_folder
 from slotaudio.cli.reporting import waiting
 from slotaudio.errors import UserError
 from slotaudio.pluginmanager import prints_to_stderr
+from slotaudio.writing import partial_path
 
 if TYPE_CHECKING:
     from slotaudio.audio.pcm import PcmReader
@@ -26,7 +29,13 @@ def stream(
     encoding: Annotated[
         str, typer.Option(help="Of the samples: s16le, s32le or f32le, as ffmpeg calls them.")
     ] = "s16le",
-    name: Annotated[str, typer.Option(help="Of the recording: the files are DIR/NAME_slot1.wav and so on.")] = "stream",
+    name: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the recording: the files are DIR/NAME_slot1.wav and so on. By default 'stream', or 'stream-2' "
+            "and so on where that is there."
+        ),
+    ] = None,
     slot: Annotated[
         int | None,
         typer.Option(metavar="N", help="Also write slot N to standard output, encoded as what comes in, for a player."),
@@ -64,6 +73,7 @@ def stream(
     """
     if sys.stdin.isatty():
         raise UserError("nothing is piped in: `arecord -q -t raw -f S16_LE -r 16000 -c 1 | slotaudio stream -o live`")
+    check_folder(output)
     with waiting("loading the model", quiet):
         from slotaudio.audio.pcm import PcmReader
         from slotaudio.separation.files import output_paths, separate_into
@@ -83,15 +93,35 @@ def stream(
         )
     if slot is not None and not 1 <= slot <= separator.model.slots:
         raise UserError(f"slot {slot} does not exist: the model has {separator.model.slots}, from 1 on")
-    if not quiet:
-        delay = separator.open(rate).latency
-        print(f"slotaudio: {delay:.1f} s behind, and what computing takes; Ctrl-C ends the stream", file=sys.stderr)
-    targets = output_paths(name, output, separator.model.slots, "wav", separator.model.names)
-    listener = None if slot is None else _player(slot, encoding)
+
+    def named(name: str) -> list[Path]:
+        return output_paths(name, output, separator.model.slots, "wav", separator.model.names)
+
+    targets = named(name) if name else next(paths for paths in map(named, _names()) if force or _free(paths))
+    play, going = None if slot is None else _player(slot, encoding), quiet
+
+    def listener(piece: Any) -> None:
+        nonlocal going
+        if not going:
+            going, delay = True, separator.open(rate).latency
+            print(f"slotaudio: {delay:.1f} s behind, and what computing takes; Ctrl-C ends the stream", file=sys.stderr)
+        if play is not None:
+            play(piece)
+
     with prints_to_stderr(), _ends_at_interrupt(reader):
         written = separate_into(separator, reader, targets, force=force, listener=listener)
     if not quiet:
         print(*written, sep="\n", file=sys.stdout if slot is None else sys.stderr)
+
+
+def _names() -> Iterator[str]:
+    yield "stream"
+    yield from (f"stream-{number}" for number in count(2))
+
+
+def _free(paths: list[Path]) -> bool:
+    """Whether no stream that is over, going on or broken off has these files."""
+    return not any(path.exists() or partial_path(path).exists() for path in paths)
 
 
 def _player(slot: int, encoding: str) -> Callable[[Any], None]:

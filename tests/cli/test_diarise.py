@@ -56,6 +56,8 @@ def test_silence_gives_an_empty_file_and_a_warning(tiny_model, tmp_path, capsys)
         (["--set", "gap=long"], "give numbers"),
         (["--set", "gap=-1"], "give 0 or more"),
         (["--speakers", "many"], "give a number"),
+        (["--sources", "many"], "give a number"),
+        (["--output", "turns.rttm"], "-o turns.rttm: give a folder"),
         (["--reference", "missing.rttm"], "cannot read missing.rttm"),
     ],
 )
@@ -64,6 +66,20 @@ def test_impossible_options(tiny_model, recording, tmp_path, capsys, arguments, 
     assert code == 2
     assert message in err
     assert not (tmp_path / "out").exists()
+
+
+def test_the_help_names_all_that_counts_as_a_turn(capsys):
+    from slotaudio.diarisation import TurnRule
+
+    words = run(capsys, "--help")[1].replace("│", " ").split()
+    for name, field in TurnRule.__dataclass_fields__.items():
+        assert any(word.strip(",") == f"{name}={field.default}" for word in words), name
+
+
+def test_one_turn_of_one_speaker(tiny_model, tmp_path, capsys):
+    soundfile.write(tmp_path / "a.wav", np.random.default_rng(0).standard_normal(16000) * 0.05, 16000)
+    found = run(capsys, tmp_path / "a.wav", "-o", tmp_path, "-m", tiny_model, "--speakers", 1)
+    assert found == (0, f"{tmp_path / 'a.rttm'}: 1 turn of 1 speaker\n", "")
 
 
 def test_the_collar_counts():

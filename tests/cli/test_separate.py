@@ -181,6 +181,8 @@ def test_a_folder_stands_for_the_recordings_in_it(tiny_model, tmp_path, capsys):
     ("arguments", "message"),
     [
         (["--sources", "3"], "3 sources were asked for, but the model has 2 slots"),
+        (["--speakers", "3"], "3 sources were asked for, but the model has 2 slots"),
+        (["--output", "a.wav"], "-o a.wav: give a folder"),
         (["--sources", "many"], "give a number, the least and the most as in 2-3, or 'unknown'"),
         (["--format", "mp3"], "choose wav or flac"),
         (["--subtype", "PCM_12"], "WAV has no subtype 'PCM_12'; choose PCM_16, PCM_24, FLOAT"),

@@ -99,6 +99,7 @@ def test_a_player_that_leaves_does_not_end_the_recording(tiny_model, tmp_path):
         (bytes(100), ["--channels", "0"], "0 channels"),
         (bytes(100), ["--slot", "3"], "the model has 2"),
         (bytes(100), ["--rate", "10"], "10 Hz is not an int"),
+        (bytes(100), ["--output", "live.wav"], "-o live.wav: give a folder"),
         (np.full(RATE, np.nan, "<f4").tobytes(), ["--encoding", "f32le"], "not finite|NaN"),
     ],
 )
@@ -107,7 +108,23 @@ def test_what_cannot_be_is_explained(tiny_model, tmp_path, data, options, compla
     assert code == 2
     assert "Traceback" not in err
     assert re.search(complaint, err), err
+    assert "s behind" not in err
     assert not list(Path(tmp_path).glob("out/*_slot?.wav"))
+
+
+def test_a_second_stream_leaves_what_is_there(tiny_model, tmp_path):
+    samples = noise(0.5).tobytes()
+    (tmp_path / "stream_slot2.part.wav").write_bytes(b"broken off")
+    (tmp_path / "stream-2_slot1.wav").write_bytes(b"of before")
+    code, out, err = run(samples, "-o", tmp_path, "-m", tiny_model)
+    assert code == 0, err
+    assert out.decode().split() == [str(tmp_path / f"stream-3_slot{slot}.wav") for slot in (1, 2)]
+    assert (tmp_path / "stream_slot2.part.wav").read_bytes() == b"broken off"
+    code, _, err = run(samples, "-o", tmp_path, "-m", tiny_model, "--name", "stream-2")
+    assert (code, err) == (
+        2,
+        f"slotaudio: error: {tmp_path / 'stream-2_slot1.wav'} exists already; --force replaces it\n",
+    )
 
 
 def test_damage_keeps_what_came_before(tiny_model, tmp_path):
