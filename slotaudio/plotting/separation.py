@@ -11,7 +11,7 @@ from torch import Tensor
 
 from slotaudio.plotting.attention import attention_overlay
 from slotaudio.plotting.colours import slot_colour
-from slotaudio.plotting.spectrograms import spectrogram
+from slotaudio.plotting.spectrograms import RANGE, spectrogram
 
 
 def separation_figure(
@@ -50,6 +50,7 @@ def separation_figure(
     whole = figure.add_subplot(grid[0, :])
     top = spectrogram(whole, mixture, sample_rate)
     whole.set_title("mixture", loc="left", fontsize=12, fontweight="bold")
+    whole.set_title(f"black is {RANGE:.0f} dB below the loudest cell of the mixture", loc="right", fontsize=9)
     whole.set_ylabel("frequency (kHz)")
     for slot in range(slots):
         colour = slot_colour(colours[slot] if colours else slot)
@@ -75,7 +76,7 @@ def separation_figure(
 
 
 _HEADINGS = {
-    "attention": "{}: attention on the mixture",
+    "attention": "{}: where it looked (attention)",
     "estimate": "{}: estimate",
     "reference": "true source",
 }

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from torch import Tensor
 
-_RANGE = 70.0
+RANGE = 70.0
 """Decibels from the loudest cell of a picture to black."""
 
 
@@ -33,7 +33,7 @@ def spectrogram(
         origin="lower",
         aspect="auto",
         cmap=colours,
-        vmin=top - _RANGE,
+        vmin=top - RANGE,
         vmax=top,
         extent=(0, wave.shape[-1] / sample_rate, 0, sample_rate / 2000),
         interpolation="antialiased",

@@ -78,6 +78,11 @@ def timeline_figure(
     panels[0].set_xlim(0, mixture.seconds * scale)
     if title:
         panels[0].set_title(title, loc="left", fontsize=12, fontweight="bold")
+    panels[0].set_title("who is heard when: each cell in the colour of its output", loc="right", fontsize=9)
+    told = "presence: probability that an output holds a source"
+    panels[1].set_title(
+        "level: 0 dB is the loudest moment of all outputs" if presence is None else told, loc="left", fontsize=9
+    )
     for axes in panels[:-1]:
         axes.tick_params(labelbottom=False, bottom=False)
     return figure

@@ -12,6 +12,13 @@ from torch import Tensor
 from slotaudio.plotting.assignment import assignment_matrix
 from slotaudio.plotting.colours import deepening, slot_colour
 
+_READ = (
+    "Left: a dot is the slot behind an output in one window; near dots are alike to the model. Outputs that stay apart "
+    "were told apart.\n"
+    "Right: the model gives its slots in an order that may change; outputs were put together from them so that a voice "
+    "stays where it is."
+)
+
 
 def project(
     vectors: Float[Tensor, "entries slots dim"],
@@ -95,7 +102,7 @@ def identity_figure(
     figure = Figure(figsize=(11, 4.8), dpi=140, layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=[1.45, 1])
     trajectories(left, vectors, times, weights, names)
-    left.set_title("slot vectors over time", loc="left", fontsize=12, fontweight="bold")
+    left.set_title("what the model made of each voice", loc="left", fontsize=12, fontweight="bold")
     assignment_matrix(
         right,
         100 * shares,
@@ -107,6 +114,7 @@ def identity_figure(
     )
     right.set(xlabel="slot of the model", ylabel="output")
     right.set_title("which slot became which output", loc="left", fontsize=12, fontweight="bold")
+    figure.supxlabel(_READ, fontsize=9, x=0.01, ha="left")
     if title:
         figure.suptitle(title, fontsize=12)
     return figure

@@ -71,6 +71,7 @@ def test_every_slot_has_a_column(slots, length):
     figure = separation_figure(waves.sum(0), waves, 16000, waves[:2], attention, ["SI-SDRi +3.0 dB"], "title")
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert titles[0] == "mixture"
+    assert "below the loudest" in figure.axes[0].get_title(loc="right")
     assert sum("attention" in title for title in titles) == slots
     assert sum("estimate" in title for title in titles) == slots
     assert sum("true source" in title for title in titles) == min(2, slots)
@@ -122,6 +123,7 @@ def test_a_timeline_has_a_lane_for_each_slot_and_true_turns_below(seconds, unit)
     figure = timeline_figure(loud, [loud, silent], turns=turns, names=["a", "b"])
     assert len(figure.axes) == 4
     assert [axes.get_ylabel() for axes in figure.axes[:2]] == ["frequency (kHz)", "level\n(dB)"]
+    assert "loudest moment" in figure.axes[1].get_title(loc="left")
     assert figure.axes[-1].get_xlabel() == unit
     picture = figure.axes[0].images[0].get_array()
     inked = (picture < 0.9).any(axis=2)
@@ -140,6 +142,7 @@ def test_lanes_show_presence_where_a_model_tells_it():
     figure = timeline_figure(power(wave), [power(wave)], presence=presence, times=torch.tensor([0.25, 0.75]))
     lane = figure.axes[1]
     assert lane.get_ylabel() == "presence"
+    assert "probability" in lane.get_title(loc="left")
     drawn = lane.collections[0].get_paths()[0].vertices
     assert drawn[:, 1].max() == pytest.approx(0.9)
     assert (drawn[:, 0].min(), drawn[:, 0].max()) == pytest.approx((0, power(wave).seconds))  # to both ends
@@ -185,6 +188,7 @@ def test_identity_says_what_its_axes_are():
     assert left.get_xlabel().endswith("% of variance)")
     assert [text.get_text() for text in left.get_legend().get_texts()] == ["ann", "bob", "0:00 min", "0:08 min"]
     assert (right.get_xlabel(), right.get_ylabel()) == ("slot of the model", "output")
+    assert "near dots are alike" in figure.get_supxlabel()
     assert pixels(figure).ndim == 3
 
 
