@@ -45,9 +45,9 @@ def diarise(
             "--set",
             metavar="KEY=VALUE",
             help="What counts as a turn; by default gap=1.0 (seconds of silence within, at most), least=0.25 (seconds "
-            "of a turn), presence=0.5, absence=0.4 (probabilities that begin and end one), or, without probabilities, "
-            "in decibels, depth=30.0 (below the speech), noise=10.0 (above the noise), leak=6.0 (below the loudest "
-            "output), slack=4.0 (below the level that begins a turn).",
+            "of a turn), pad=0.0 (seconds before and after what is heard), and in decibels depth=30.0 (below the "
+            "speech), noise=10.0 (above the noise), leak=6.0 (below the loudest output), slack=4.0 (below the level "
+            "that begins a turn).",
         ),
     ] = None,
     joining: Annotated[str, typer.Option(help="As for `slotaudio separate`.")] = "auto",
@@ -60,8 +60,8 @@ def diarise(
     """Write who speaks when in recordings, as RTTM.
 
     A recording NAME.mp3 becomes DIR/NAME.rttm. Its speakers are the outputs of `slotaudio separate`, by the same
-    names: slot1, slot2, ... They are sources, whether of speech or not: music counts. When they are heard is told by the
-    levels of the outputs.
+    names: slot1, slot2, ... They are sources, whether of speech or not: music counts. When they are heard is told
+    by the levels of the outputs.
 
     A recording that fails leaves no output, and the others go on; the exit code is then 2.
     """
