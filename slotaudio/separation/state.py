@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from slotaudio.errors import UserError
 from slotaudio.writing import replacing
 
-FORMAT = 1
+FORMAT = 2
 _HEADER = "slotaudio_stream"
 
 

@@ -1,6 +1,7 @@
 """The one path from a wave to sources: blocks go in, finished sources come out, memory stays constant.
 
-    block ─ resample ─ windows ─ level ─ model ─ mask ─ join ─ follow turns ─ resample back ─ share residual ─▶ piece
+    block ─ offset off ─ resample ─ windows ─ level ─ model ─ mask ─ join ─ follow turns ─ resample back ─
+    share residual ─▶ piece
 
 Whole recordings, files and live sources all go through `SourceStream`; however the wave is cut into blocks,
 the sources are the same.
@@ -21,6 +22,7 @@ from slotaudio.separation.framing import Framing
 from slotaudio.separation.intake import Wave, as_batch
 from slotaudio.separation.joining import Joiner, JoiningRule, SlotWindow, take
 from slotaudio.separation.observation import Observation, levels, reordered
+from slotaudio.separation.offset import REACH, OffsetFilter
 from slotaudio.separation.predictor import WindowPredictor
 from slotaudio.separation.residual import ResidualSharer
 from slotaudio.separation.state import fingerprint, load_state, save_state
@@ -37,8 +39,8 @@ class SourceStream:
         framing: windows and hops.
         rule: the order of each window's slots.
         sample_rate: of the blocks, and of what comes back.
-        consistent: make the outputs add up to the mixture.
-        rest: but for what the model leaves of the frequencies that it hears.
+        consistent: make the outputs add up to the mixture; its offset is shared equally.
+        rest: but for what the model leaves of the frequencies that it hears, and the offset.
         follower: brings back who changes places inside of windows; None for nobody.
         observer: called with every window.
     """
@@ -59,6 +61,7 @@ class SourceStream:
         self.framing = framing
         self.observer = observer
         self._sample_rate = sample_rate
+        self._filter = OffsetFilter(sample_rate)
         self._in = Resampler(sample_rate, model.sample_rate)
         self._out = Resampler(model.sample_rate, sample_rate)
         self._predictor = predictor
@@ -66,10 +69,12 @@ class SourceStream:
         self._follower = follower
         self._sharer = ResidualSharer(sample_rate // 100) if consistent else None
         self._rest = consistent and rest
+        self._keeps_offset = consistent and not rest
         self._buffer: Tensor | None = None  # model's rate, from the start of the next window
         self._unjoined: Tensor | None = None  # model's rate, from the next sample to be joined; where a rest is left
         self._past: Tensor | None = None  # model's rate, what came right before the buffer
-        self._mixture: Tensor | None = None  # input's rate, from the next sample to be finished
+        self._mixture: Tensor | None = None  # input's rate, from the next sample to be finished; without its offset
+        self._offset: Tensor | None = None  # the same samples of that, where it is kept
         self.received = 0
         """Samples pushed so far."""
         self._over = False
@@ -79,7 +84,7 @@ class SourceStream:
     def latency(self) -> float:
         """Seconds that a sample waits at most for others before it is finished; computing comes on top."""
         joined = (self.framing.window + (self.framing.together - 1) * self.framing.hop) / self.model.sample_rate
-        return joined + (0.0 if self._follower is None else self._follower.latency)
+        return REACH + joined + (0.0 if self._follower is None else self._follower.latency)
 
     @torch.no_grad()
     def push(self, block: Wave) -> Float[Tensor, "batch slots channels finished"]:
@@ -96,12 +101,11 @@ class SourceStream:
         self._check_going()
         wave = self._checked(block)
         if self._mixture is None:
-            self._mixture = wave[..., :0]
+            self._mixture = self._offset = wave[..., :0]
             self._buffer = wave.new_zeros(*wave.shape[:2], self.framing.lead)
             self._past = self._unjoined = self._buffer[..., :0]
         self.received += wave.shape[-1]
-        self._mixture = torch.cat([self._mixture, wave], dim=-1)
-        joined = self._separate(self._in.push(wave), least=self.framing.together)
+        joined = self._separate(self._in.push(self._without_offset(*self._filter.push(wave))), self.framing.together)
         if self._follower is not None:
             joined = self._follower.push(joined)
         return self._finished(self._out.push(self._beside(joined)))
@@ -118,7 +122,8 @@ class SourceStream:
             raise UserError("this stream got no block yet: push() one before finish()")
         self._over = True
         framing = self.framing
-        pieces = [self._separate(self._in.finish(), least=framing.together)]
+        last = self._in.push(self._without_offset(*self._filter.finish()))
+        pieces = [self._separate(torch.cat([last, self._in.finish()], dim=-1), framing.together)]
         length = self._resampled
         remaining = count(2 * framing.lead + length, framing.window, framing.hop) - self._windows
         if remaining > 0:
@@ -131,8 +136,8 @@ class SourceStream:
         joined = joined[..., : joined.shape[-1] - excess]
         if self._follower is not None:
             joined = torch.cat([self._follower.push(joined), self._follower.finish()], dim=-1)
-        last = self._finished(torch.cat([self._out.push(self._beside(joined)), self._out.finish()], dim=-1))
-        return last if self._sharer is None else torch.cat([last, self._sharer.finish()], dim=-1)
+        ending = self._finished(torch.cat([self._out.push(self._beside(joined)), self._out.finish()], dim=-1))
+        return ending if self._sharer is None else torch.cat([ending, self._sharer.finish()], dim=-1)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything that the stream remembers to a file, to go on later or elsewhere.
@@ -177,6 +182,17 @@ class SourceStream:
             "rest": self._rest,
             "level": self._predictor.level is not None,
         }
+
+    def _without_offset(
+        self, wave: Float[Tensor, "batch channels time"], offset: Float[Tensor, "batch channels time"]
+    ) -> Float[Tensor, "batch channels time"]:
+        """Keep both for when the sources are there, and return the wave."""
+        assert self._mixture is not None
+        self._mixture = torch.cat([self._mixture, wave], dim=-1)
+        if self._keeps_offset:
+            assert self._offset is not None
+            self._offset = torch.cat([self._offset, offset], dim=-1)
+        return wave
 
     def _separate(
         self, wave: Float[Tensor, "batch channels time"], least: int, padding: int = 0
@@ -262,4 +278,8 @@ class SourceStream:
         if self._rest:
             sources, heard = sources[:, :-1], sources[:, -1]
             mixture = mixture - heard + sources.sum(dim=1)
+        if self._keeps_offset:
+            assert self._offset is not None
+            offset, self._offset = self._offset.tensor_split([size], dim=-1)
+            mixture, sources = mixture + offset, sources + offset[:, None] / sources.shape[1]
         return sources if self._sharer is None else self._sharer.push(mixture, sources)

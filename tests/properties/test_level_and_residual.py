@@ -1,4 +1,4 @@
-"""Levels are followed without looking ahead; residuals go to whoever is heard."""
+"""Offsets are taken off, levels followed without looking ahead; residuals go to whoever is heard."""
 
 from itertools import pairwise
 
@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from slotaudio.separation.level import Level
 from slotaudio.separation.observation import Observation
+from slotaudio.separation.offset import OffsetFilter
 from slotaudio.separation.residual import ResidualSharer
 from slotaudio.types import Slots
 
@@ -55,6 +56,32 @@ def test_what_lies_above_the_models_band_goes_to_whoever_sounds_near_it():
     shared = torch.cat([sharer.push(waves.sum(dim=1) + above, waves), sharer.finish()], dim=-1)
     gained = (shared - waves).square().sum(dim=-1).flatten()
     assert gained[1] > 100 * gained[0]
+
+
+def without_offset(wave: torch.Tensor, *cuts: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Filter a wave of 1000 Hz, cut into blocks."""
+    filter_, edges = OffsetFilter(1000), [0, *sorted(min(cut, wave.shape[-1]) for cut in cuts), wave.shape[-1]]
+    pieces = [*(filter_.push(wave[..., a:b]) for a, b in pairwise(edges)), filter_.finish()]
+    rest, offset = zip(*pieces, strict=True)
+    return torch.cat(rest, dim=-1), torch.cat(offset, dim=-1)
+
+
+@given(seed=seeds, length=st.integers(1, 900), cuts=st.lists(st.integers(0, 900), max_size=4))
+def test_offsets_are_the_same_however_the_stream_is_cut(seed, length, cuts):
+    wave = drawn(seed, 2, 1, length)
+    rest, offset = without_offset(wave)
+    torch.testing.assert_close(rest + offset, wave)
+    assert rest.shape == wave.shape
+    for cut, whole in zip(without_offset(wave, *cuts), (rest, offset), strict=True):
+        torch.testing.assert_close(cut, whole, rtol=0, atol=1e-6)
+
+
+@given(seed=seeds, offset=st.floats(-0.5, 0.5), length=st.integers(251, 900))
+def test_an_offset_goes_and_what_can_be_heard_stays(seed, offset, length):
+    phase = float(drawn(seed, 1))
+    hum = 0.1 * torch.sin(2 * torch.pi * 50 * torch.arange(length) / 1000 + phase)
+    rest, _ = without_offset((hum + offset)[None, None])
+    torch.testing.assert_close(rest[0, 0], hum, rtol=0, atol=2e-4)
 
 
 @given(seed=seeds, exponent=st.integers(-10, 3))

@@ -152,7 +152,7 @@ def test_rules_of_others_are_saved_or_refused(tmp_path):
 
     separator = Separator(model(), ahead=0.0)
     stream = separator.open(16000, Counting())
-    stream.push(wave())
+    stream.push(wave(3.0))
     stream.save(tmp_path / "talk.state")
     rule = Counting()
     separator.open(16000, rule).restore(tmp_path / "talk.state")

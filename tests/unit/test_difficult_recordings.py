@@ -7,6 +7,7 @@ from slotaudio.data.bundled import speech
 from slotaudio.data.folder import FolderMixtures
 from slotaudio.data.surroundings import synthetic_noise
 from slotaudio.identity import identity_score
+from slotaudio.metrics import score
 from slotaudio.separation.oracle import oracle
 from slotaudio.separation.separated import Separated
 
@@ -67,3 +68,16 @@ def test_a_pause_of_two_minutes_is_survived_side_by_side():
     model.decoder.rewind(separator.framing)
     estimates = separator(sources.sum(0), RATE).sources
     assert identity_score(estimates[:, 0], sources[:, 0], RATE).right_returns == 1.0
+
+
+def test_an_offset_costs_nothing_and_is_nobodys_unless_all_is_kept():
+    everybody = voices(2)
+    plain, offset = everybody.sum(0), everybody.sum(0) + 0.1
+    separator = Separator.from_pretrained()
+    wanted, found = (
+        score(separator(wave, RATE).sources[None], everybody[None], plain[None]) for wave in (plain, offset)
+    )
+    assert found.mean("si_sdr") > wanted.mean("si_sdr") - 0.3  # which counts means as errors
+    kept = Separator.from_pretrained(keep_noise=True)(offset, RATE).sources
+    torch.testing.assert_close(kept.sum(0), offset, rtol=0, atol=1e-4)
+    torch.testing.assert_close(kept.mean(-1), torch.full((2, 1), 0.05), rtol=0, atol=1e-3)
