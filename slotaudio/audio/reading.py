@@ -55,8 +55,8 @@ class AudioReader:
         block: samples per block.
 
     Raises:
-        AudioFileError: missing, a directory, empty, truncated, no audio, no channels or no samples;
-            while reading: damaged data, or samples that are not finite.
+        AudioFileError: missing, a directory, empty, no audio, no channels or no samples;
+            while reading: cut off, damaged data, or samples that are not finite.
     """
 
     def __init__(self, path: Pathlike, block: int = 65536) -> None:
@@ -79,12 +79,12 @@ class AudioReader:
             self.path,
             file.samplerate,
             file.channels,
-            file.frames if file.format != "MP3" or _has_index(self.path) else None,
+            _promised(file) if file.format != "MP3" or _has_index(self.path) else None,
             file.format,
             file.subtype,
         )
         try:
-            _check_header(self.info, file.extra_info)
+            _check_header(self.info)
         except AudioFileError:
             self.close()
             raise
@@ -117,8 +117,8 @@ class AudioReader:
         Raises:
             AudioFileError: the file ends before `stop`, or as for the class.
         """
-        if self.info.frames and start > self.info.frames:
-            raise self._ends_early(self.info.frames, start)
+        if self.info.frames and start > self._file.frames:
+            raise self._ends_early(self._file.frames, max(start, self.info.frames))
         self._file.seek(start)
         if stop is None:
             return torch.cat(list(self._rest(start)), dim=1)
@@ -239,20 +239,25 @@ def _why_unreadable(path: Path, error: Exception) -> str:
     return f"it is no audio file, or its header is damaged ({detail.rstrip('.')}); {_READS}"
 
 
-def _check_header(info: AudioInfo, log: str) -> None:
+def _check_header(info: AudioInfo) -> None:
     if info.sample_rate not in _RATES:
         raise AudioFileError(
             f"{info.path}: a sample rate of {info.sample_rate} Hz is outside {_RATES[0]} to {_RATES[-1]} Hz"
         )
     if info.frames == 0:
         raise AudioFileError(f"{info.path} holds no samples (a header and nothing after it)")
-    # libsndfile clips a WAV header's promise to what is there and only logs that it did;
-    # programs that write to a pipe promise the maximum, which is no damage
-    clipped = re.search(r"^\s*data : (\d+) \(should be (\d+)\)", log, re.MULTILINE)
+
+
+def _promised(file: soundfile.SoundFile) -> int:
+    """Return how many samples a header promises.
+
+    libsndfile clips a WAV header's promise to what is there and only logs that it did; programs that write to a pipe
+    promise the maximum, which is no damage.
+    """
+    clipped = re.search(r"^\s*data : (\d+) \(should be (\d+)\)", file.extra_info, re.MULTILINE)
     if clipped and 0 < int(clipped[2]) < int(clipped[1]) < 0x7FFF_0000:
-        there = (info.frames or 0) / info.sample_rate
-        promised = there * int(clipped[1]) / int(clipped[2])
-        raise AudioFileError(f"{info.path} is truncated: {there:.2f} s of {promised:.2f} s are there; {_CURE}")
+        return round(file.frames * int(clipped[1]) / int(clipped[2]))
+    return int(file.frames)
 
 
 def _is_mp3(path: Path) -> bool:
