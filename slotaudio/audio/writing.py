@@ -84,12 +84,25 @@ class AudioWriter:
 
     def write(self, wave: Float[Tensor, "channels time"]) -> None:
         """Append a wave."""
-        if self.widen and self.subtype != "FLOAT" and bool(_beyond(wave, self.subtype).any()):
-            self._widen()
+        if self.too_narrow_for(wave):
+            self.turn_into_floats()
         self._append(self._encode(wave))
         self.frames += wave.shape[-1]
         if self.format == "WAV" and self.frames * self.channels * _BYTES[self.subtype] > 0xFFFF_0000:
             raise AudioFileError(f"{self.path} would pass 4 GiB, the most a WAV file can hold: write FLAC instead")
+
+    def too_narrow_for(self, wave: Float[Tensor, "channels time"]) -> bool:
+        """Return whether the file turns into one of floats with this wave."""
+        return self.widen and self.subtype != "FLOAT" and bool(_beyond(wave, self.subtype).any())
+
+    def turn_into_floats(self) -> None:
+        """Copy what was written as integers so far into a float file and go on with that; floats stay as they are."""
+        if self.subtype == "FLOAT":
+            return
+        with self._explained():
+            self._file.close()
+            self.subtype, self.widened = "FLOAT", True
+            self._rewrite("float32")
 
     def close(self) -> None:
         """Finish the temporary file and check that all of it arrived."""
@@ -144,13 +157,6 @@ class AudioWriter:
             )
             self._declare()  # nothing yet: libsndfile's own first header is no valid one
         return file
-
-    def _widen(self) -> None:
-        """Copy what was written as integers so far into a float file and go on with that."""
-        with self._explained():
-            self._file.close()
-            self.subtype, self.widened = "FLOAT", True
-            self._rewrite("float32")
 
     def _rewrite(self, dtype: str, frames: int = -1) -> None:
         """Copy so many samples, or all, of the temporary file into a new one in its place, which stays open."""

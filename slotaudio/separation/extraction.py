@@ -17,7 +17,7 @@ from slotaudio.audio.writing import format_of, subtype_for
 from slotaudio.errors import AudioFileError, UserError
 from slotaudio.resampling import Resampler
 from slotaudio.separation.identity import FRAME_SECONDS, VoiceMemory
-from slotaudio.separation.intake import SeparationWarning, Wave, as_batch, channel_map, opened
+from slotaudio.separation.intake import SeparationWarning, Wave, as_batch, opened
 from slotaudio.separation.joining import SlotWindow
 from slotaudio.separation.loading import loaded
 from slotaudio.separation.outputs import note_full_scale
@@ -201,7 +201,7 @@ def extract_file(
             if goal.exists() and goal.samefile(own):
                 raise AudioFileError(f"{own} would be overwritten by the output; choose another name")
         check_free(goal, force)
-        fit = channel_map(info.channels, channels, str(path))
+        fit = separator.channel_map(info.channels, info.sample_rate, str(path))
         make_folder(goal.parent)
         subtype, writers = subtype_for(goal, info.depth), []
         for slot in range(separator.model.slots):
@@ -225,7 +225,7 @@ def extract_file(
         if similarities[slot] < least:
             raise UserError(_nobody(str(path), str(example), similarities, least))
         writers[slot].commit()
-        note_full_scale(writers[slot])
+        note_full_scale([writers[slot]])
         return Extracted(goal, info.sample_rate, slot, tuple(similarities.tolist()))
 
 

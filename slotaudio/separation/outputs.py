@@ -71,8 +71,11 @@ class Outputs:
         self._discard()
 
     def write(self, piece: Float[Tensor, "slots channels time"]) -> None:
-        """Append to all files."""
+        """Append to all files; where one has to turn into floats, all do."""
         self._pieces += 1
+        if any(writer.too_narrow_for(wave) for writer, wave in zip(self._writers, piece, strict=True)):
+            for writer in self._writers:
+                writer.turn_into_floats()
         for writer, wave in zip(self._writers, piece, strict=True):
             writer.write(wave)
         if piece.numel():
@@ -117,16 +120,22 @@ class Outputs:
         """Say what happened to a recording that its owner would not expect."""
         if self.loudest == 0:
             warnings.warn(f"{self.name} is silent, and so are its sources", SeparationWarning, stacklevel=4)
-        for writer in written:
-            note_full_scale(writer)
+        note_full_scale(written)
 
 
-def note_full_scale(writer: AudioWriter) -> None:
-    """Say of a file if samples beyond full scale changed it."""
-    if writer.limited:
-        note = f"{writer.path}: {writer.limited} samples beyond full scale were limited; write float WAV to keep them"
-    elif writer.widened:
-        note = f"{writer.path} holds samples beyond full scale and was written as 32-bit float to keep them"
-    else:
-        return
-    warnings.warn(note, SeparationWarning, stacklevel=5)
+def note_full_scale(writers: Sequence[AudioWriter]) -> None:
+    """Say of the files of a recording if samples beyond full scale changed them."""
+    for writer in writers:
+        if writer.limited:
+            warnings.warn(
+                f"{writer.path}: {writer.limited} samples beyond full scale were limited; write float WAV to keep them",
+                SeparationWarning,
+                stacklevel=5,
+            )
+    widened = " and ".join(str(writer.path) for writer in writers if writer.widened)
+    if widened:
+        warnings.warn(
+            f"samples beyond full scale were found: to keep them, {widened} became 32-bit float",
+            SeparationWarning,
+            stacklevel=5,
+        )
