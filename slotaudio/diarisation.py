@@ -15,7 +15,7 @@ from torch import Tensor
 
 from slotaudio.errors import UserError
 from slotaudio.rttm import Turn
-from slotaudio.separation.intake import Wave, channel_map, opened
+from slotaudio.separation.intake import Wave, opened
 from slotaudio.separation.separator import Separator
 
 _FRAME, _HEARD, _COMPARED = 0.02, 0.1, 0.5
@@ -95,7 +95,7 @@ def diarise(
         levels = _Levels(rate)
         fit = None
         for block in blocks:
-            fit = fit or channel_map(block.shape[1], separator.model.frontend.channels, name)
+            fit = fit or separator.channel_map(block.shape[1], rate, name)
             levels.push(stream.push(fit(block))[0])
             if progress is not None:
                 progress(stream.received / rate)

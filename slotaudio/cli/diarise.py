@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from slotaudio.cli.counting import counted, share_of
-from slotaudio.cli.recordings import SkipExisting, for_each, recordings_in
+from slotaudio.cli.recordings import CHANNEL_HELP, SkipExisting, channel_number, for_each, recordings_in
 from slotaudio.cli.reporting import progress_bar, waiting
 from slotaudio.errors import UserError
 from slotaudio.writing import check_free, make_folder
@@ -50,6 +50,7 @@ def diarise(
             "that begins a turn).",
         ),
     ] = None,
+    channel: Annotated[str, typer.Option(metavar="N|mix", help=CHANNEL_HELP)] = "mix",
     joining: Annotated[str, typer.Option(help="As for `slotaudio separate`.")] = "auto",
     device: Annotated[str | None, typer.Option(help="Where to compute, such as 'cpu' or 'cuda'.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads to compute with; torch decides by default.")] = None,
@@ -76,7 +77,8 @@ def diarise(
 
         rule = _rule(TurnRule, set_ or ())
         true = None if reference is None else read_rttm(reference)
-        separators = Separators(model, speakers, joining=joining, device=device, threads=threads)
+        options = {"channel": channel_number(channel), "joining": joining}
+        separators = Separators(model, speakers, **options, device=device, threads=threads)
 
     def work(path: Path) -> None:
         target = output / f"{path.stem}.rttm"

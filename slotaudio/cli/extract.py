@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from slotaudio.cli.recordings import CHANNEL_HELP, channel_number, spooled
 from slotaudio.cli.reporting import progress_bar, waiting
 from slotaudio.errors import UserError
 
@@ -30,6 +31,7 @@ def extract(
             help="Probability that the voice is the example's from which on it is written; 0 always is.",
         ),
     ] = 0.5,
+    channel: Annotated[str, typer.Option(metavar="N|mix", help=CHANNEL_HELP)] = "mix",
     joining: Annotated[str, typer.Option(help="As for `slotaudio separate`.")] = "auto",
     device: Annotated[str | None, typer.Option(help="Where to compute, such as 'cpu' or 'cuda'.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads to compute with; torch decides by default.")] = None,
@@ -51,9 +53,10 @@ def extract(
         from slotaudio.separation.separator import Separator
 
         format_of(output)
-        separator = Separator.from_pretrained(model, joining=joining, device=device, threads=threads)
-    with progress_bar(recording.name, quiet) as advance:
-        found = extract_file(separator, recording, example, output, least=least, force=force, progress=advance)
+        options = {"channel": channel_number(channel), "joining": joining}
+        separator = Separator.from_pretrained(model, **options, device=device, threads=threads)
+    with spooled(recording) as readable, progress_bar(recording.name, quiet) as advance:
+        found = extract_file(separator, readable, example, output, least=least, force=force, progress=advance)
     if not quiet:
         others = ", ".join(
             f"slot{slot + 1} {similarity:.1%}"

@@ -1,7 +1,10 @@
-"""What commands that take several recordings have in common."""
+"""What commands that take recordings have in common."""
 
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +19,42 @@ SkipExisting = Annotated[
     bool,
     typer.Option("--skip-existing", help="Leave recordings alone whose outputs are there: a second run does the rest."),
 ]
+
+CHANNEL_HELP = "Of recordings with several: the one to take, from 1, or 'mix'."
+
+
+def channel_number(text: str) -> int | None:
+    """Return the channel that ``--channel`` stands for; None for a mix of all.
+
+    Raises:
+        UserError: it is neither.
+    """
+    if text == "mix":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise UserError(f"--channel {text!r}: give a number from 1, or 'mix'")
+    return int(text)
+
+
+@contextmanager
+def spooled(path: Path) -> Iterator[Path]:
+    """Give where a recording can be read: itself, or a copy of what comes through a pipe, until the block ends.
+
+    Audio files are read to and fro, which pipes are not. ``-`` is standard input, called ``stdin``.
+    """
+    stdin = str(path) in ("-", "/dev/stdin")
+    if not (stdin or path.is_fifo()):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="slotaudio-") as folder:
+        copy = Path(folder) / ("stdin" if stdin else path.name)
+        with copy.open("wb") as whole:
+            if stdin:
+                shutil.copyfileobj(sys.stdin.buffer, whole)
+            else:
+                with path.open("rb") as pipe:
+                    shutil.copyfileobj(pipe, whole)
+        yield copy
 
 
 def recordings_in(inputs: Iterable[Path], output: Path) -> list[Path]:
@@ -77,7 +116,8 @@ def for_each(
     there = False
     for path in recordings:
         try:
-            work(path)
+            with spooled(path) as readable:
+                work(readable)
             counts["done"] += 1
         except Exception as error:
             if skip_existing and isinstance(error, OutputExists):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from slotaudio.cli.counting import counted
-from slotaudio.cli.recordings import SkipExisting, for_each, recordings_in
+from slotaudio.cli.recordings import CHANNEL_HELP, SkipExisting, channel_number, for_each, recordings_in
 from slotaudio.cli.reporting import progress_bar, waiting
 from slotaudio.cli.separate_list import separate_list
 from slotaudio.errors import UserError
@@ -65,6 +65,7 @@ def separate(
             help="Let the outputs add up to the recording, even if the model has learned to leave noise out.",
         ),
     ] = False,
+    channel: Annotated[str, typer.Option(metavar="N|mix", help=CHANNEL_HELP)] = "mix",
     mask: Annotated[str | None, typer.Option(help="'wiener' or 'binary'; the model's own by default.")] = None,
     format: Annotated[str, typer.Option(help="'wav' or 'flac'.")] = "wav",
     subtype: Annotated[
@@ -91,8 +92,9 @@ def separate(
 
     A recording NAME.mp3 becomes DIR/NAME_slot1.wav, DIR/NAME_slot2.wav, ..., one per slot of the model, or
     DIR/NAME_vocals.wav and so on where its slots have names. They have its length, sample rate and level, and
-    add up to it, but for the noise if the model has learned to leave it out; recordings of several channels are
-    mixed down unless the model takes them. Memory does not grow with the length.
+    add up to it, but for noise and an offset if the model has learned to leave noise out; recordings of several
+    channels are mixed down unless the model takes them. IN may be a pipe, or - for standard input. Memory does not
+    grow with the length.
 
     Until a recording is done its files are NAME_slot1.part.wav and so on. If it is damaged, the disk is full or
     you press Ctrl-C, they stay, playable to the last window, and a warning says how far they go. The other
@@ -114,7 +116,7 @@ def separate(
         from slotaudio.separation.files import output_paths
 
         options = {"joining": joining, "overlap": overlap, "sources": sources, "mask": mask, "precision": precision}
-        options["keep_noise"] = keep_noise
+        options |= {"keep_noise": keep_noise, "channel": channel_number(channel)}
         recordings = recordings_in(inputs or (), output)
         separators = _separators(model, **options, device=device, threads=threads)
     if list_ is not None:

@@ -71,7 +71,7 @@ def _resampled(
 ) -> Iterator[Float[Tensor, "channels _"]]:
     resampler, fit = Resampler(sample_rate, wanted), None
     for block in blocks:
-        fit = fit or channel_map(block.shape[0], channels, "the recording")
+        fit = fit or channel_map(block.shape[0], channels, "the recording", sample_rate)
         yield resampler.push(fit(block[None])[0])
     if fit is not None:
         yield resampler.finish()

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from slotaudio.model import SlotModel
 from slotaudio.representation.embedding import Embedding
-from slotaudio.separation.intake import channel_map
 
 if TYPE_CHECKING:
     from slotaudio.separation.observation import Observation
@@ -72,7 +71,7 @@ def slots_over_time(
     steps, fit = Steps(separator, attention), None
     stream = separator.open(sample_rate, observer=steps.observe)
     for block in blocks:
-        fit = fit or channel_map(block.shape[0], separator.model.frontend.channels, name)
+        fit = fit or separator.channel_map(block.shape[0], sample_rate, name)
         stream.push(fit(block[None]))
         yield from steps.finished(stream.received / sample_rate)
     if stream.received:

@@ -1,12 +1,13 @@
 """How many speak: counted by one model, so that the best one for that number may separate."""
 
 import os
+import warnings
 from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 from slotaudio.errors import UserError
-from slotaudio.separation.intake import Blocks, UpToDamage, Wave, channel_map, opened
+from slotaudio.separation.intake import Blocks, SeparationWarning, UpToDamage, Wave, opened
 from slotaudio.separation.separator import Separator
 
 Progress = Callable[[float], None]
@@ -35,7 +36,7 @@ def count(
         stream, fit = separator.open(rate, observer=meter.update), None
         recording = UpToDamage(blocks)
         for block in recording:
-            fit = fit or channel_map(block.shape[1], separator.model.frontend.channels, name)
+            fit = fit or separator.channel_map(block.shape[1], rate, name)
             stream.push(fit(block))
             if progress is not None:
                 progress(stream.received / rate)
@@ -78,4 +79,9 @@ class Separators:
         Raises:
             UserError, AudioFileError: as for `Separator.stream`.
         """
-        return self._told(count(self.first, recording, sample_rate, progress)) if self.counts else self.first
+        if not self.counts:
+            return self.first
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SeparationWarning)  # whoever separates it says the same
+            number = count(self.first, recording, sample_rate, progress)
+        return self._told(number)

@@ -12,7 +12,7 @@ from slotaudio.audio import AudioReader
 from slotaudio.audio.pcm import PcmReader
 from slotaudio.audio.writing import subtype_for
 from slotaudio.errors import AudioFileError, UserError
-from slotaudio.separation.intake import UpToDamage, channel_map
+from slotaudio.separation.intake import UpToDamage
 from slotaudio.separation.observation import Observation
 from slotaudio.separation.outputs import Outputs
 from slotaudio.writing import make_folder
@@ -103,8 +103,7 @@ def separate_into(
         listener: called with each finished piece of the sources.
     """
     info = reader.info
-    channels = separator.model.frontend.channels
-    fit = channel_map(info.channels, channels, str(info.path))
+    fit = separator.channel_map(info.channels, info.sample_rate, str(info.path))
     meter = separator.presence_meter(observer)
     stream = separator.open(info.sample_rate, observer=meter.update)
     for target in targets:
@@ -112,7 +111,7 @@ def separate_into(
     with Outputs(
         targets,
         info.sample_rate,
-        channels,
+        separator.model.frontend.channels,
         subtype or subtype_for(targets[0], info.depth),
         force=force,
         widen=subtype is None,

@@ -18,6 +18,10 @@ from slotaudio.errors import UserError
 BLOCK = 2.0
 """Seconds of a wave in memory that are taken at a time."""
 
+_COMPARED, _COMMON = 3.0, 0.25
+"""Seconds of sound after which channels are compared; share of their power in common, 1 for equal ones, below which
+they are told of."""
+
 Wave = Shaped[Tensor, "..."] | Shaped[np.ndarray, "..."]
 Blocks = Iterable[Wave | tuple[Wave, int]]
 """Waves as they come, with or without their sample rate."""
@@ -82,25 +86,71 @@ def as_sources(reference: Wave, wave: Wave) -> Float[Tensor, "batch sources chan
 
 
 def channel_map(
-    channels: int, wanted: int, name: str
+    channels: int, wanted: int, name: str, sample_rate: int, channel: int | None = None
 ) -> Callable[[Float[Tensor, "batch channels time"]], Float[Tensor, "batch wanted time"]]:
-    """Return how to bring a recording to the model's number of channels; warns if that mixes channels.
+    """Return how to bring the blocks of a recording to the model's number of channels; warns if that mixes channels.
+
+    Args:
+        channels: of the recording.
+        wanted: of the model.
+        name: of the recording, in messages.
+        sample_rate: of the blocks, in hertz.
+        channel: the one to be taken, from 1; None for all of them.
 
     Raises:
-        UserError: neither mixing down to one channel nor copying one channel does it.
+        UserError: there is no such channel, or neither mixing down to one channel nor copying one channel does it.
     """
+    if channel is not None:
+        if channel > channels:
+            raise UserError(f"{name} has no channel {channel}; choose from 1 to {channels}")
+        return lambda wave: repeat(wave[:, channel - 1], "batch time -> batch wanted time", wanted=wanted)
     if channels == wanted:
         return lambda wave: wave
     if channels == 1:
         return lambda wave: repeat(wave, "batch 1 time -> batch wanted time", wanted=wanted)
     if wanted == 1:
-        warnings.warn(
-            f"{name} has {channels} channels; they are mixed down to the one that the model takes",
-            SeparationWarning,
-            stacklevel=3,
-        )
-        return lambda wave: reduce(wave, "batch channels time -> batch 1 time", "mean")
+        return MixDown(channels, name, sample_rate)
     raise UserError(f"{name} has {channels} channels; the model takes {wanted} or 1")
+
+
+class MixDown:
+    """Mix the channels of a recording, block by block, and say so; and say if they turn out to have little in common.
+
+    Where each person of a call has a channel, one is silent while the other speaks, and the mean has no more power than
+    that of unrelated signals. Power is that of the differences of samples, which know no offset.
+    """
+
+    def __init__(self, channels: int, name: str, sample_rate: int) -> None:
+        self._name = name
+        self._unheard = round(_COMPARED * sample_rate)
+        self._apart = self._mixed = 0.0
+        warnings.warn(
+            f"{name} has {channels} channels; they are mixed down to the one that the model takes (channel=1, or "
+            "`slotaudio separate --channel 1`, takes the first alone)",
+            SeparationWarning,
+            stacklevel=4,
+        )
+
+    def __call__(self, wave: Float[Tensor, "batch channels time"]) -> Float[Tensor, "batch 1 time"]:
+        """Return the mean of all channels."""
+        mixed = reduce(wave, "batch channels time -> batch 1 time", "mean")
+        if self._unheard > 0 and wave.any():
+            self._compare(wave, mixed)
+        return mixed
+
+    def _compare(self, wave: Float[Tensor, "batch channels time"], mixed: Float[Tensor, "batch 1 time"]) -> None:
+        channels = wave.shape[1]
+        self._unheard -= wave.shape[-1]
+        self._apart += float(wave.diff().square().sum()) / channels
+        self._mixed += float(mixed.diff().square().sum())
+        common = channels * self._mixed - self._apart  # of channels that are equal (channels - 1) times their power
+        if self._unheard <= 0 and common < _COMMON * (channels - 1) * self._apart:
+            warnings.warn(
+                f"the channels of {self._name} have little in common: they may hold different voices already, as those "
+                "of a phone call do; channel=1, or `slotaudio separate --channel 1`, takes the first alone",
+                SeparationWarning,
+                stacklevel=4,
+            )
 
 
 @contextmanager

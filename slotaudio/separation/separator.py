@@ -50,8 +50,9 @@ class Separator:
     """Separate recordings of any length with a model, in constant memory.
 
     The outputs have the recording's length, sample rate and level. With `consistent` (the default) they add up
-    to the recording, but for what the model has learned to leave out of all of them, such as noise, if it has; without
-    it they are the model's own estimates, which end at the model's highest frequency.
+    to the recording, but for what the model has learned to leave out of all of them, such as noise, if it has, and then
+    an offset too; without it they are the model's own estimates, which end at the model's highest frequency. No model
+    hears an offset (see `slotaudio.separation.offset`).
 
     Args:
         model: from `slotaudio.compose`, `slotaudio.preset` or `from_pretrained`; put into evaluation mode.
@@ -68,6 +69,8 @@ class Separator:
         mask: replaces the model's: ``"wiener"``, ``"binary"`` or a mapping with options.
         consistent: make the outputs add up (see `slotaudio.separation.residual`).
         keep_noise: give back what the model has learned to leave out, so that the outputs add up to the recording.
+        channel: the one that is taken of recordings that have several, from 1; None mixes them down, unless the model
+            takes them.
         level: decibels that the model expects of the loudest half second; recordings are brought there and back
             again (see `slotaudio.separation.level`). None leaves levels alone.
         long_window: seconds per window for models that take any length.
@@ -94,6 +97,7 @@ class Separator:
         mask: Spec | str | Mapping[str, Any] | None = None,
         consistent: bool = True,
         keep_noise: bool = False,
+        channel: int | None = None,
         level: float | None = TRAINED,
         long_window: float = 8.0,
         windows_at_once: int | None = None,
@@ -114,6 +118,8 @@ class Separator:
             raise UserError(f"joining {joining!r} is not known; choose 'auto', 'overlap' or 'given'")
         if not 0.1 <= long_window <= 600:
             raise UserError(f"a long_window of {long_window} seconds is outside 0.1 to 600")
+        if channel is not None and channel < 1:
+            raise UserError(f"channel {channel}: they count from 1")
         use_threads(threads)
         self.model = on_device(device, model).eval()
         self.joining = joining
@@ -122,6 +128,7 @@ class Separator:
         mask_function(self.mask)  # says now if there is no such mask
         self.consistent = consistent
         self.rest = model.leaves_rest and not keep_noise
+        self.channel = channel
         self.level = level
         self.seed = seed
         self.precision = precision
@@ -188,7 +195,7 @@ class Separator:
             rule = ByReference(matcher_of(self.model), pad(sources, (self.framing.lead, 0)), self.framing.hop)
         meter = self.presence_meter(observer)
         stream = self.open(rate, rule, meter.update)
-        fit = channel_map(batch.shape[1], self.model.frontend.channels, name)
+        fit = self.channel_map(batch.shape[1], rate, name)
         pieces = []
         for block in batch.split(round(BLOCK * rate), dim=-1):
             pieces.append(stream.push(fit(block)))
@@ -219,7 +226,7 @@ class Separator:
         with opened(source, sample_rate, self.sample_rate) as (blocks, rate, name):
             stream, recording, fit = self.open(rate, observer=observer), UpToDamage(blocks), None
             for block in recording:
-                fit = fit or channel_map(block.shape[1], self.model.frontend.channels, name)
+                fit = fit or self.channel_map(block.shape[1], rate, name)
                 piece = stream.push(fit(block))
                 if piece.shape[-1]:
                     yield piece[0]
@@ -319,6 +326,12 @@ class Separator:
             follower=follower,
             observer=observer,
         )
+
+    def channel_map(
+        self, channels: int, sample_rate: int, name: str
+    ) -> Callable[[Float[Tensor, "batch channels time"]], Float[Tensor, "batch wanted time"]]:
+        """Return how to bring the blocks of a recording to the model's channels; see `intake.channel_map`."""
+        return channel_map(channels, self.model.frontend.channels, name, sample_rate, self.channel)
 
     def presence_meter(self, observer: Observer | None = None) -> PresenceMeter:
         """Return what finds out which outputs are sources, to observe a stream of this separator."""

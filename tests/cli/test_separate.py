@@ -361,3 +361,35 @@ def test_outputs_that_are_there_are_refused_before_anything_is_counted(tmp_path,
     code, _, err = run(capsys, recording(tmp_path / "a.wav"), "-o", tmp_path / "out", "--sources", "unknown")
     assert code == 2
     assert "a_slot1.wav exists already" in err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no named pipes")
+@pytest.mark.parametrize("name", ["-", "/dev/stdin", "call"])
+def test_what_comes_through_a_pipe_is_separated(tiny_model, tmp_path, name):
+    path = recording(tmp_path / "talk.wav", 1.0)
+    goal = tmp_path / "out"
+    if name == "call":
+        os.mkfifo(tmp_path / name)
+        running = start(tmp_path / name, "-o", goal, "-m", tiny_model)
+        (tmp_path / name).write_bytes(path.read_bytes())
+    else:
+        with path.open("rb") as talk:
+            running = subprocess.Popen(["cat"], stdin=talk, stdout=subprocess.PIPE)
+        running = start(name, "-o", goal, "-m", tiny_model, stdin=running.stdout)
+    out, err = running.communicate(timeout=120)
+    assert running.returncode == 0, err
+    stem = "call" if name == "call" else "stdin"
+    assert out.split() == [str(goal / f"{stem}_slot{slot}.wav") for slot in (1, 2)]
+    assert sum(audio.read(file)[0] for file in goal.iterdir()).shape == (1, RATE)
+
+
+def test_one_channel_is_taken_where_it_is_asked_for(tiny_model, tmp_path, capsys, recwarn):
+    path = recording(tmp_path / "call.wav", 1.0, channels=2)
+    code, _, err = run(capsys, path, "-o", tmp_path / "out", "-m", tiny_model, "--channel", "2")
+    assert (code, recwarn.list) == (0, []), err
+    added = sum(audio.read(file)[0] for file in (tmp_path / "out").iterdir())
+    np.testing.assert_allclose(added[0], audio.read(path)[0][1], rtol=0, atol=1e-3)
+    for channel, message in (("3", "has no channel 3; choose from 1 to 2"), ("left", "give a number from 1, or 'mix'")):
+        code, _, err = run(capsys, path, "-o", tmp_path / "none", "-m", tiny_model, "--channel", channel)
+        assert code == 2
+        assert message in err

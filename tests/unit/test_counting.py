@@ -1,5 +1,7 @@
 """How many speak: the best model for the number that was counted, or told."""
 
+import warnings
+
 import pytest
 import soundfile
 import torch
@@ -80,3 +82,11 @@ def test_one_voice_of_a_model_of_several_slots_loses_nothing_between_them():
     assert separated.slots.tolist() == [0]
     error = (separated.sources[0] - mixture).square().sum() / mixture.square().sum()
     assert 10 * error.log10() < -15
+
+
+def test_what_is_heard_twice_is_told_once(recordings, tmp_path, open_number, recwarn):
+    warnings.simplefilter("always")
+    wave, rate = audio.read(recordings[1])
+    audio.write(tmp_path / "two.wav", wave.expand(2, -1), rate)
+    open_number.of(tmp_path / "two.wav").separate_file(tmp_path / "two.wav", tmp_path)
+    assert ["mixed down" in str(warning.message) for warning in recwarn] == [True]
