@@ -372,11 +372,11 @@ def test_what_comes_through_a_pipe_is_separated(tiny_model, tmp_path, name):
         os.mkfifo(tmp_path / name)
         running = start(tmp_path / name, "-o", goal, "-m", tiny_model)
         (tmp_path / name).write_bytes(path.read_bytes())
+        out, err = running.communicate(timeout=120)
     else:
-        with path.open("rb") as talk:
-            running = subprocess.Popen(["cat"], stdin=talk, stdout=subprocess.PIPE)
-        running = start(name, "-o", goal, "-m", tiny_model, stdin=running.stdout)
-    out, err = running.communicate(timeout=120)
+        with path.open("rb") as talk, subprocess.Popen(["cat"], stdin=talk, stdout=subprocess.PIPE) as cat:
+            running = start(name, "-o", goal, "-m", tiny_model, stdin=cat.stdout)
+            out, err = running.communicate(timeout=120)
     assert running.returncode == 0, err
     stem = "call" if name == "call" else "stdin"
     assert out.split() == [str(goal / f"{stem}_slot{slot}.wav") for slot in (1, 2)]
