@@ -6,14 +6,14 @@ from jaxtyping import Float
 from scipy.signal import oaconvolve
 from torch import Tensor
 
-REACH = 0.125
-"""Seconds on each side over which the mean is taken: 8 Hz go to zero, 20 Hz stay but for 0.1 dB."""
+REACH = 0.25
+"""Seconds on each side over which the mean is taken: half of 2 Hz is taken off, 4 Hz and more stay."""
 
 
 class OffsetFilter:
     """Take the offset off a stream: the mean around each sample, weighted by a Hann window.
 
-    Zero phase and unit gain above some 10 Hz, so that what is left is the recording as it sounds. At the ends the
+    Zero phase and unit gain from 4 Hz on, so that what is left is the recording as it sounds. At the ends the
     offset is that of the nearest sample with a whole window around it; recordings shorter than a window keep theirs.
     However the wave is cut into blocks, the result is that of one block.
 

@@ -15,6 +15,7 @@ from slotaudio.errors import UserError
 from slotaudio.objectives.supervised import _level
 from slotaudio.pretrained import load_weights
 from slotaudio.resampling import resample
+from slotaudio.separation.offset import OffsetFilter
 from slotaudio.testing.stages import move_off_the_start
 
 seeds = st.integers(0, 2**31 - 1)
@@ -84,6 +85,8 @@ def test_with_the_noise_kept_the_outputs_add_up_and_without_only_what_the_model_
     torch.testing.assert_close(kept, mixture, rtol=0, atol=1e-5)
     voices = Separator(model(), **options)(mixture, rate).sources.sum(0)
     own = Separator(model(), consistent=False, **options)(mixture, rate).sources.sum(0)
+    offset = OffsetFilter(rate)
+    mixture = torch.cat([offset.push(mixture)[0], offset.finish()[0]], dim=-1)
     heard = resample(resample(mixture, rate, 16000), 16000, rate)[..., :samples]
     torch.testing.assert_close(mixture - voices, heard - own, rtol=0, atol=1e-4)
     if samples > 1000:
