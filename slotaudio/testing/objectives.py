@@ -205,17 +205,19 @@ class ObjectiveConformance(DeviceChecks):
             for_all(check, self.examples)
 
     def test_every_estimate_is_learned_from(self) -> None:
-        """The loss has a gradient for what each slot was matched with, in every item."""
-        if self.perfect == "sources":
-            objective, batch = self.build(), self.batch(0)
+        """The loss has a gradient for every channel of what each slot was matched with, in every item."""
+        for channels in (1, 2) if self.perfect == "sources" else ():
+            objective, mono, other = self.build(), self.batch(0), self.batch(1)
+            sources = torch.cat([mono.sources, other.sources], dim=2)[:, :, :channels]
+            batch = Batch(sources.sum(1), sources, mono.metadata)
             knowing = self.knowing(batch, 0.3)
             knowing.offset.requires_grad_()
             loss = objective(knowing, batch)["loss"]
             self.require(loss.requires_grad, "returns a loss that does not depend on the estimates")
             (gradient,) = torch.autograd.grad(loss, knowing.offset)
-            for item, slots in enumerate(gradient.abs().amax(dim=(2, 3)).tolist()):
-                how = f"has no gradient for the estimates of some slots in item {item}: the largest are {slots}"
-                self.require(min(slots) > 0, how)
+            for item, slots in enumerate(gradient.abs().amax(dim=3).tolist()):
+                how = f"has no gradient for some slots or channels in item {item}: the largest, by slot, are {slots}"
+                self.require(min(min(each) for each in slots) > 0, how)
 
     def test_same_batch_same_loss(self) -> None:
         """Nothing is drawn from a global generator, unless it says so, and the batch is left as it was."""

@@ -9,6 +9,7 @@ from defects.bottlenecks import HealthyBottleneck
 from defects.decoders import HealthyDecoder
 from defects.encoders import HealthyEncoder
 from defects.frontends import HealthyFrontend
+from defects.objectives import HealthyObjective
 
 
 class DeafEncoder(HealthyEncoder):
@@ -55,7 +56,15 @@ class FirstChannelOnly(HealthyFrontend):
         return super().features(replace(spectrum, values=spectrum.values[:, :1]))
 
 
+class LearnsFromOneChannel(HealthyObjective):
+    """Compares the first channel only."""
+
+    def cost(self, estimates, sources):
+        return super().cost(estimates[:, :, :1], sources[:, :, :1])
+
+
 DEFECTS = (
+    Defect("objective", LearnsFromOneChannel, "test_every_estimate_is_learned_from"),
     Defect("encoder", DeafEncoder, "test_every_part_of_the_input_matters"),
     Defect("encoder", FirstHalfOnly, "test_every_part_of_the_input_matters"),
     Defect("encoder", FirstMapOnly, "test_dimensions_are_threaded"),
