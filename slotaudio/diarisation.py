@@ -88,6 +88,8 @@ def diarise(
     Raises:
         UserError, AudioFileError: as for `Separator.stream`; a recording without samples.
     """
+    if not isinstance(separator, Separator):
+        raise UserError(f"diarise takes a Separator first, not {separator!r}: Separator.from_pretrained loads one")
     rule = rule or TurnRule()
     with opened(source, sample_rate, separator.sample_rate) as (blocks, rate, name):
         meter = separator.presence_meter()

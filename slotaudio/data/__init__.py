@@ -1,7 +1,7 @@
 """Data sets of mixtures.
 
 The contract of a data set, which third parties meet without importing anything from here: a
-map-style `torch.utils.data.Dataset` of items ``(mixture, sources, metadata)``
+`torch.utils.data.Dataset`, or an `IterableDataset` for training, of items ``(mixture, sources, metadata)``
 
 - ``mixture``: float32 tensor ``channels time``, within -1 to 1;
 - ``sources``: float32 tensor ``sources channels time`` of which the mixture is exactly the sum

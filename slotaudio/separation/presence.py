@@ -89,12 +89,14 @@ class PresenceMeter:
     def chosen(self, least: int, most: int) -> list[list[int]]:
         """Return for each recording the outputs that are sources, in their order.
 
-        They are as many as were found, but no fewer than `least` and no more than `most`, the likeliest ones.
+        They are as many as were found, but no fewer than `least` and no more than `most`, the likeliest ones; of
+        silence the first ones.
         """
         if least >= self.slots:
             return [list(range(self.slots)) for _ in range(self._batch)]
-        counts = self.found().clamp(least, most)
-        ranked = self.scores().argsort(dim=1, descending=True, stable=True)
+        found = self.found()
+        counts = found.clamp(least, most)
+        ranked = (self.scores() * (found > 0)[:, None]).argsort(dim=1, descending=True, stable=True)
         return [sorted(row[:count].tolist()) for row, count in zip(ranked, counts, strict=True)]
 
     def _windows(self) -> Float[Tensor, "windows batch slots"]:

@@ -1,5 +1,6 @@
 """Who speaks when: turns from outputs, and how wrong they are."""
 
+import inspect
 from itertools import permutations
 
 import numpy as np
@@ -159,6 +160,8 @@ def test_presence_decides_how_many_speak_and_levels_when():
     assert found[-9.0] == []
     with pytest.raises(UserError, match="no samples"):
         diarise(Separator(model), wave[:, :0])
+    with pytest.raises(UserError, match="takes a Separator first, not 'band-split'"):
+        inspect.unwrap(diarise)("band-split", wave)  # without the checks that only tests make
 
 
 @pytest.mark.parametrize("wrong", [{"gap": -1.0}, {"leak": -3.0}, {"pad": -0.1}])

@@ -61,6 +61,8 @@ def test_silence_holds_nobody():
     meter = met([seen(torch.full((1, 2), -120.0))] * 9)
     assert meter.scores().tolist() == [[0.0, 0.0]]
     assert meter.chosen(1, 2) == [[0]]
+    unlikely = met([seen(torch.full((1, 2), -120.0), torch.tensor([[-5.0, -4.0]]))] * 9)
+    assert unlikely.chosen(1, 2) == [[0]]  # not the less unlikely one
 
 
 @pytest.mark.parametrize(
