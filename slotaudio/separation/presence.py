@@ -23,7 +23,7 @@ _AUDIBLE_DB = 25.0
 _SUREST_SECONDS, _SUREST_SHARE = 2.0, 0.01
 _STRETCH = 8.0
 """Seconds within which a voice is trusted to stay in its output."""
-_FULLEST_SHARE = 0.01
+_FULLEST_SHARE = 0.4
 
 
 class PresenceMeter:
@@ -35,8 +35,8 @@ class PresenceMeter:
 
     Nobody speaks all the time. The score of an output is its mean over the windows in which it is surest: two
     seconds of them, or the hundredth part of a recording that is longer than 200 s. How many sources there are is
-    decided within stretches of eight seconds, for over minutes a voice may come back in another output: by how many
-    outputs each stretch has a score for, in those that have most. An hour takes some hundred kilobytes.
+    decided within stretches of eight seconds, for over minutes a voice may come back in another output: so many
+    outputs are heard in each of two fifths of the stretches in which anybody is. An hour takes some hundred kilobytes.
 
     Args:
         slots: of the model.
@@ -83,8 +83,7 @@ class PresenceMeter:
             [self._surest(windows[start : start + size]) for start in range(len(windows) - size + 1)]
         )
         ranked = stretches.sort(dim=2, descending=True).values
-        fullest = max(1, round(_FULLEST_SHARE * len(ranked)))
-        return (ranked.topk(fullest, dim=0).values.mean(dim=0) > PRESENT).sum(dim=1)
+        return torch.stack([_together(recording) for recording in ranked.unbind(1)])
 
     def chosen(self, least: int, most: int) -> list[list[int]]:
         """Return for each recording the outputs that are sources, in their order.
@@ -109,6 +108,13 @@ class PresenceMeter:
         """Return the mean of each slot over the windows in which it is surest."""
         surest = max(_SUREST_SECONDS / self.hop, _SUREST_SHARE * len(windows))
         return windows.topk(min(len(windows), max(1, round(surest))), dim=0).values.mean(dim=0)
+
+
+def _together(stretches: Float[Tensor, "stretches ranks"]) -> Int[Tensor, ""]:
+    """Return how many outputs are heard in each of the fullest stretches, which have the surest output first."""
+    heard = stretches[stretches[:, 0] > PRESENT]
+    fullest = heard.topk(min(len(heard), max(1, round(_FULLEST_SHARE * len(heard)))), dim=0).values
+    return (fullest.mean(dim=0) > PRESENT).sum()
 
 
 def _by_energy(power: Float[Tensor, "windows batch slots"]) -> Float[Tensor, "windows batch slots"]:

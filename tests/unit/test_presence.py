@@ -36,12 +36,16 @@ def test_models_that_were_taught_presence_are_believed():
     assert meter.chosen(3, 3) == [[0, 1, 2]]
 
 
-def test_a_short_turn_in_a_long_recording_is_found():
-    talking, silent = torch.tensor([[5.0, -5.0]]), torch.tensor([[-5.0, 5.0]])
+def test_a_voice_counts_that_is_there_in_two_fifths_of_what_is_heard():
+    """However long the silence between; in how many outputs one voice is over minutes says nothing."""
+    first, second, silence = (torch.tensor([logits]) for logits in ([5.0, -5.0], [-5.0, 5.0], [-5.0, -5.0]))
     level = torch.full((1, 2), -20.0)
-    meter = met([seen(level, talking)] * 500 + [seen(level, silent)] * 8)
-    assert meter.chosen(1, 2) == [[0, 1]]
-    assert met([seen(level, talking)] * 500 + [seen(level, silent)] * 2).chosen(1, 2) == [[0]]
+    alone = [seen(level, first)] * 300
+    for turns, number in ((28, 2), (12, 1)):
+        talk = ([seen(level, first)] * 4 + [seen(level, second)] * 4) * turns
+        assert met(alone + talk).found().tolist() == [number]
+        assert met(alone + [seen(level, silence)] * 600 + talk).found().tolist() == [number]
+    assert met(alone + [seen(level, second)] * 300).found().tolist() == [1]  # who came back in another output
 
 
 def test_without_presence_energy_decides_and_pauses_do_not():
@@ -126,8 +130,8 @@ def test_a_quarter_of_the_energy_is_the_least_that_a_source_has():
 def test_of_long_recordings_a_hundredth_has_to_be_sure():
     talking, silent, level = torch.tensor([[5.0, -5.0]]), torch.tensor([[-5.0, 5.0]]), torch.full((1, 2), -20.0)
     hour = [seen(level, talking)] * 4000
-    assert met(hour + [seen(level, silent)] * 10).chosen(1, 2) == [[0]]  # 10 of 4010: a slip
-    assert met(hour + [seen(level, silent)] * 40).chosen(1, 2) == [[0, 1]]
+    assert met(hour + [seen(level, silent)] * 10).scores()[0, 1] < 0.5  # 10 of 4010: a slip
+    assert met(hour + [seen(level, silent)] * 40).scores()[0, 1] > 0.5
 
 
 def test_what_is_audible_is_so_within_its_own_recording():
