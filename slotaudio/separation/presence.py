@@ -21,9 +21,10 @@ PRESENT = 0.5
 _LEAST_SHARE = 0.25
 _AUDIBLE_DB = 25.0
 _SUREST_SECONDS, _SUREST_SHARE = 2.0, 0.01
-_STRETCH = 8.0
+_STRETCH = 12.0
 """Seconds within which a voice is trusted to stay in its output."""
-_FULLEST_SHARE = 0.4
+_TOGETHER_SHARE = 0.25
+"""Of the stretches in which anybody is present, in which so many have to be."""
 
 
 class PresenceMeter:
@@ -35,8 +36,8 @@ class PresenceMeter:
 
     Nobody speaks all the time. The score of an output is its mean over the windows in which it is surest: two
     seconds of them, or the hundredth part of a recording that is longer than 200 s. How many sources there are is
-    decided within stretches of eight seconds, for over minutes a voice may come back in another output: so many
-    outputs are heard in each of two fifths of the stretches in which anybody is. An hour takes some hundred kilobytes.
+    decided within stretches of twelve seconds, for over minutes a voice may come back in another output: so many
+    outputs are present in a quarter of the stretches in which any is. An hour takes some hundred kilobytes.
 
     Args:
         slots: of the model.
@@ -79,11 +80,12 @@ class PresenceMeter:
         """
         windows = self._windows()
         size = min(len(windows), max(1, round(_STRETCH / self.hop)))
-        stretches = torch.stack(
-            [self._surest(windows[start : start + size]) for start in range(len(windows) - size + 1)]
-        )
-        ranked = stretches.sort(dim=2, descending=True).values
-        return torch.stack([_together(recording) for recording in ranked.unbind(1)])
+        starts = range(len(windows) - size + 1)
+        stretches = torch.stack([self._surest(windows[start : start + size]) for start in starts])
+        # of each stretch the likeliest output first, in whatever order they are
+        present = stretches.sort(dim=2, descending=True).values > PRESENT
+        share = present.sum(dim=0) / present[..., :1].sum(dim=0).clamp_min(1)
+        return (share >= _TOGETHER_SHARE).sum(dim=1)
 
     def chosen(self, least: int, most: int) -> list[list[int]]:
         """Return for each recording the outputs that are sources, in their order.
@@ -108,13 +110,6 @@ class PresenceMeter:
         """Return the mean of each slot over the windows in which it is surest."""
         surest = max(_SUREST_SECONDS / self.hop, _SUREST_SHARE * len(windows))
         return windows.topk(min(len(windows), max(1, round(surest))), dim=0).values.mean(dim=0)
-
-
-def _together(stretches: Float[Tensor, "stretches ranks"]) -> Int[Tensor, ""]:
-    """Return how many outputs are heard in each of the fullest stretches, which have the surest output first."""
-    heard = stretches[stretches[:, 0] > PRESENT]
-    fullest = heard.topk(min(len(heard), max(1, round(_FULLEST_SHARE * len(heard)))), dim=0).values
-    return (fullest.mean(dim=0) > PRESENT).sum()
 
 
 def _by_energy(power: Float[Tensor, "windows batch slots"]) -> Float[Tensor, "windows batch slots"]:
