@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
-from einops import reduce, repeat
+from einops import repeat
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -48,17 +48,6 @@ class AsGiven:
         """Return the slots in order."""
         batch, slots = window.waves.shape[:2]
         return repeat(torch.arange(slots, device=window.waves.device), "slots -> batch slots", batch=batch)
-
-
-class LoudestFirst:
-    """Put the loudest slot of each window first: where one voice is wanted, it is whatever slot holds most of it."""
-
-    def __call__(
-        self, shared: Float[Tensor, "batch slots channels overlap"] | None, window: SlotWindow
-    ) -> Int[Tensor, "batch slots"]:
-        """Return the slots by their energy."""
-        energy = reduce(window.waves.float().square(), "batch slots channels window -> batch slots", "sum")
-        return energy.argsort(dim=1, descending=True, stable=True)
 
 
 class Automatic:

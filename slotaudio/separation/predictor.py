@@ -45,16 +45,25 @@ class WindowPredictor:
         target: level in decibels that the model expects; None leaves levels alone.
         seed: of slots that start from noise.
         precision: ``"bf16"`` lets the model compute its matrix products in bfloat16.
+        merged: put what all slots hold into the first one.
     """
 
     def __init__(
-        self, model: SlotModel, framing: Framing, mask: Spec, target: float | None, seed: int, precision: str
+        self,
+        model: SlotModel,
+        framing: Framing,
+        mask: Spec,
+        target: float | None,
+        seed: int,
+        precision: str,
+        merged: bool = False,
     ) -> None:
         self.model = model
         self.mask = mask
         self.level = None if target is None else Level(model.sample_rate, framing.hop, target)
         self._framing = framing
         self._precision = precision
+        self._merged = merged
         self._device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
         self._generator = torch.Generator(self._device).manual_seed(seed)
         self._initial: Tensor | None = None  # slots that the next window starts from
@@ -80,6 +89,8 @@ class WindowPredictor:
         gains = rearrange(gains, "batch steps -> batch steps 1 1")
         parts = [self._predicted(part) for part in (windows * gains).split(self._framing.at_once, dim=1)]
         waves = torch.cat([waves.to(windows) for waves, *_ in parts], dim=1) / gains[:, :, None]
+        if self._merged:
+            waves = torch.cat([waves.sum(dim=2, keepdim=True), torch.zeros_like(waves[:, :, 1:])], dim=2)
         slots = [of_window(slots, step, part.shape[1]) for part, slots, _ in parts for step in range(part.shape[1])]
         return Predicted(
             torch.nn.functional.pad(waves[..., earlier:], (0, unheard)),

@@ -43,10 +43,14 @@ class PresenceMeter:
         slots: of the model.
         hop: seconds from window to window.
         observer: called with every window too.
+        merged: the first output holds what all slots do.
     """
 
-    def __init__(self, slots: int, hop: float, observer: Callable[[Observation], None] | None = None) -> None:
+    def __init__(
+        self, slots: int, hop: float, observer: Callable[[Observation], None] | None = None, merged: bool = False
+    ) -> None:
         self.slots = slots
+        self.merged = merged
         self.hop = hop
         self.observer = observer
         self._batch = 1
@@ -95,6 +99,8 @@ class PresenceMeter:
         """
         if least >= self.slots:
             return [list(range(self.slots)) for _ in range(self._batch)]
+        if self.merged:
+            return [[0] for _ in range(self._batch)]
         found = self.found()
         counts = found.clamp(least, most)
         ranked = (self.scores() * (found > 0)[:, None]).argsort(dim=1, descending=True, stable=True)

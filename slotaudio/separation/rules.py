@@ -5,7 +5,7 @@ from slotaudio.model import SlotModel
 from slotaudio.separation.continuity import ByContinuity
 from slotaudio.separation.framing import Framing
 from slotaudio.separation.identity import VoiceMemory
-from slotaudio.separation.joining import AsGiven, Automatic, JoiningRule, LoudestFirst
+from slotaudio.separation.joining import AsGiven, Automatic, JoiningRule
 from slotaudio.separation.orders import MOST_ORDERED
 from slotaudio.separation.turns import TurnFollower
 from slotaudio.types import Matcher
@@ -18,7 +18,7 @@ def blind_rules(
     if joining == "given" or model.names:
         return AsGiven(), None
     if sources == (1, 1) and model.slots > 1:
-        return LoudestFirst(), None
+        return AsGiven(), None  # all slots are one output
     memory = VoiceMemory(model.sample_rate, fresh=framing.hop / framing.window)
     # in a long window of a model of any length voices may change places, which nothing in its overlaps tells
     lapses = (1e-7 if model.window else 0.05, 0.01)

@@ -64,8 +64,9 @@ class Separator:
         overlap: share of a window that the next one covers too, 0 to 0.9.
         sources: how many are wanted: a number, the least and the most as in ``(2, 3)`` or ``"2-3"``, or
             ``"unknown"``. Of more slots than that, those present are kept (`slotaudio.separation.presence`), when
-            all of a recording is separated; pieces of a stream have all slots. None keeps all. Of one, the output is
-            the loudest slot of each window.
+            all of a recording is separated; pieces of a stream have all slots. None keeps all. One output holds what
+            all slots do, so that a voice is not split and noise is left out, if the model has learned to; of slots
+            with names it is one of them.
         mask: replaces the model's: ``"wiener"``, ``"binary"`` or a mapping with options.
         consistent: make the outputs add up (see `slotaudio.separation.residual`).
         keep_noise: give back what the model has learned to leave out, so that the outputs add up to the recording.
@@ -124,6 +125,7 @@ class Separator:
         self.model = on_device(device, model).eval()
         self.joining = joining
         self.sources = source_range(sources, model.slots)
+        self.merged = self.sources == (1, 1) and model.slots > 1 and not model.names
         self.mask = model.mask if mask is None else Spec.of(mask)
         mask_function(self.mask)  # says now if there is no such mask
         self.consistent = consistent
@@ -147,11 +149,12 @@ class Separator:
     def from_pretrained(cls, name: str | os.PathLike[str] = "default", **options: Any) -> "Separator":
         """Load a model (see `slotaudio.pretrained.from_pretrained`) and make a separator of it.
 
-        ``"default"`` is a model for two voices; where `sources` says something else, one that counts up to three.
+        ``"default"`` is a model for two voices, and for one; where `sources` says something else, one that counts up to
+        three.
         """
         from slotaudio.pretrained import COUNTING_MODEL, from_pretrained
 
-        if name == "default" and source_range(options.get("sources") or 2, slots=3) != (2, 2):
+        if name == "default" and source_range(options.get("sources") or 2, slots=3) not in ((1, 1), (2, 2)):
             name = COUNTING_MODEL
         return cls(from_pretrained(name), **options)
 
@@ -317,7 +320,7 @@ class Separator:
         if rule is None:
             rule, follower = blind_rules(self.model, self.framing, self.joining, self.ahead, self.sources)
         return SourceStream(
-            WindowPredictor(self.model, self.framing, self.mask, self.level, self.seed, self.precision),
+            WindowPredictor(self.model, self.framing, self.mask, self.level, self.seed, self.precision, self.merged),
             self.framing,
             rule,
             sample_rate,
@@ -335,4 +338,4 @@ class Separator:
 
     def presence_meter(self, observer: Observer | None = None) -> PresenceMeter:
         """Return what finds out which outputs are sources, to observe a stream of this separator."""
-        return PresenceMeter(self.model.slots, self.framing.hop / self.sample_rate, observer)
+        return PresenceMeter(self.model.slots, self.framing.hop / self.sample_rate, observer, self.merged)

@@ -97,7 +97,7 @@ def test_more_sources_than_slots():
 
 
 @pytest.mark.parametrize(
-    ("sources", "slots"), [(None, 2), (2, 2), ("2", 2), ((2, 2), 2), ("unknown", 3), (1, 3), (3, 3), ("2-3", 3)]
+    ("sources", "slots"), [(None, 2), (2, 2), ("2", 2), ((2, 2), 2), ("unknown", 3), (1, 2), (3, 3), ("2-3", 3)]
 )
 def test_the_default_model_follows_the_number_of_sources(sources, slots):
     assert Separator.from_pretrained(sources=sources).model.slots == slots
