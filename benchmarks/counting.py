@@ -6,8 +6,8 @@
 
 Prints a confusion matrix in Markdown: a row for each number that speaks, a column for each that was found, and what the
 outputs are worth to somebody who says the number (`--sources N`), in their best order: improvement of SI-SDR over the
-mixture, or of a single voice the SI-SDR itself. With `--minutes`, recordings are conversations in turns, and all of
-one has one assignment.
+mixture, or of a single voice without noise the SI-SDR itself. With `--minutes`, recordings are conversations in turns,
+and all of one has one assignment.
 """
 
 import argparse
@@ -74,7 +74,8 @@ def listen(name: str, number: int, options: argparse.Namespace) -> tuple[Counter
         if told is not None:
             estimates = told(mixture).sources
             scored = score(estimates[None], sources[None], mixture[None], metrics=("si_sdr",))
-            decibels.append(float(scored.mean("si_sdr" if number == 1 else "si_sdr_i").mean()))
+            alone = number == 1 and not options.noise
+            decibels.append(float(scored.mean("si_sdr" if alone else "si_sdr_i").mean()))
     return counts, Mean.of(decibels)
 
 
