@@ -144,7 +144,7 @@ def test_a_stage_can_be_left_out(tiny):
         ("train.learning_rate=0", "train.learning_rate = 0.0: it must be above zero"),
         ("train.ema=1", "train.ema = 1"),
         ("train.weight_decay=-1", "train.weight_decay = -1.0: it cannot be negative"),
-        ("train.schedule=sine", "train.schedule = 'sine' is not one of 'cosine', 'linear', 'constant'"),
+        ("train.schedule=sine", "train.schedule = 'sine' is not one of 'cosine', 'linear', 'polynomial', 'constant'"),
         ("train.betas=[0.9]", "train.betas = [0.9] is not tuple[float, float]"),
         ("encoder=5", "recipe 'tiny': encoder: a component is a name, a Spec or a mapping with a name, not 5"),
         ("encoder", "--set 'encoder': write KEY=VALUE, for example --set bottleneck.iterations=5"),
