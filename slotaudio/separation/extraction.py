@@ -17,9 +17,8 @@ from slotaudio.audio.writing import format_of, subtype_for
 from slotaudio.errors import AudioFileError, UserError
 from slotaudio.resampling import Resampler
 from slotaudio.separation.identity import FRAME_SECONDS, VoiceMemory
-from slotaudio.separation.intake import SeparationWarning, Wave, as_batch, opened
+from slotaudio.separation.intake import SeparationWarning, Wave, as_batch, loaded, opened
 from slotaudio.separation.joining import SlotWindow
-from slotaudio.separation.loading import loaded
 from slotaudio.separation.outputs import note_full_scale
 from slotaudio.separation.separated import like
 from slotaudio.separation.voices import USUAL, moments

@@ -185,6 +185,24 @@ def opened(
         yield checked_blocks(source, rate), rate, "the stream"
 
 
+def loaded(source: Wave | str | os.PathLike[str], sample_rate: int | None, assumed: int) -> tuple[Wave, int, str]:
+    """Return a recording that is taken whole as one wave, its sample rate, and what to call it in messages.
+
+    Args:
+        source: an audio file, whose wave has the axes ``channels time``, or a wave, which is left as it is.
+        sample_rate: of the wave, in hertz. A file knows its own.
+        assumed: sample rate of a wave that comes without one.
+
+    Raises:
+        UserError: a file of another rate than given.
+        AudioFileError: the file cannot be read.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        with opened(source, sample_rate, assumed) as (blocks, rate, name):
+            return torch.cat(list(blocks), dim=-1)[0], rate, name
+    return source, assumed if sample_rate is None else sample_rate, "the wave"
+
+
 class UpToDamage:
     """The blocks of a source up to where it fails; `damage` then holds why, None at a good end."""
 

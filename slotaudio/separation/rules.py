@@ -17,8 +17,6 @@ def blind_rules(
     """Return what joins windows, and what follows turns in what is joined; see `Separator` for the options."""
     if joining == "given" or model.names:
         return AsGiven(), None
-    if sources == (1, 1) and model.slots > 1:
-        return AsGiven(), None  # all slots are one output
     memory = VoiceMemory(model.sample_rate, fresh=framing.hop / framing.window)
     # in a long window of a model of any length voices may change places, which nothing in its overlaps tells
     lapses = (1e-7 if model.window else 0.05, 0.01)

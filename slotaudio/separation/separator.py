@@ -24,11 +24,11 @@ from slotaudio.separation.intake import (
     as_sources,
     channel_map,
     check_rate,
+    loaded,
     opened,
 )
 from slotaudio.separation.joining import ByReference, JoiningRule
 from slotaudio.separation.level import TRAINED
-from slotaudio.separation.loading import loaded
 from slotaudio.separation.masks import mask_function
 from slotaudio.separation.observation import Observation
 from slotaudio.separation.predictor import WindowPredictor
@@ -318,7 +318,8 @@ class Separator:
         check_rate(sample_rate)
         follower = None
         if rule is None:
-            rule, follower = blind_rules(self.model, self.framing, self.joining, self.ahead, self.sources)
+            joining = "given" if self.merged else self.joining  # one output has no order
+            rule, follower = blind_rules(self.model, self.framing, joining, self.ahead, self.sources)
         return SourceStream(
             WindowPredictor(self.model, self.framing, self.mask, self.level, self.seed, self.precision, self.merged),
             self.framing,
