@@ -8,7 +8,6 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
-from fnmatch import fnmatch
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from slotaudio.model import SlotModel
 from slotaudio.modelcard import CARD, render
 from slotaudio.modelconfig import CONFIG, WEIGHTS, check_packages, config_of, is_offer, read_config, recompose, sha256
 from slotaudio.registry import FAMILIES
+from slotaudio.wildcards import check_patterns, fits
 
 DEFAULT_MODEL = "band-split"
 """The bundled model behind the name ``"default"``."""
@@ -111,16 +111,11 @@ def load_weights(model: SlotModel, name: str | os.PathLike[str], fresh: Sequence
         fresh: names or wildcards of weights that are left as they are, whether the saved model has them or not.
 
     Raises:
-        PretrainedError: as for `from_pretrained`, or the two differ (names the first tensor that does), or a
-            wildcard fits none of the model's weights.
+        PretrainedError: as for `from_pretrained`, or the two differ (names the first tensor that does).
+        UserError: a wildcard fits none of the model's weights.
     """
     folder = locate(name)
-    weights = list(model.state_dict())
-    for pattern in fresh:
-        if not any(_any_fits([pattern], weight) for weight in weights):
-            raise PretrainedError(
-                f"no weight of the model to be trained is named {pattern!r}; there are {', '.join(weights[:4])}, ..."
-            )
+    check_patterns(fresh, model.state_dict(), "fresh")
     _load(model, folder, read_config(folder), "the model to be trained", fresh)
 
 
@@ -200,7 +195,7 @@ def _read_weights(folder: Path, config: Mapping[str, Any]) -> dict[str, torch.Te
 
 def _load(model: SlotModel, folder: Path, config: Mapping[str, Any], what: str, fresh: Sequence[str] = ()) -> None:
     state = _wrapped(_read_weights(folder, config), model, config)
-    state = {name: tensor for name, tensor in state.items() if not _any_fits(fresh, name)}
+    state = {name: tensor for name, tensor in state.items() if not fits(name, fresh)}
     _check_shapes(folder, model, state, what, fresh)
     model.load_state_dict(state, strict=False)  # what is missing is fresh or tied to what is there: just checked
 
@@ -220,14 +215,10 @@ def _wrapped(
     return state
 
 
-def _any_fits(patterns: Sequence[str], name: str) -> bool:
-    return any(fnmatch(name, pattern) for pattern in patterns)
-
-
 def _check_shapes(
     folder: Path, model: SlotModel, state: Mapping[str, torch.Tensor], what: str, fresh: Sequence[str]
 ) -> None:
-    wanted = {name: tuple(tensor.shape) for name, tensor in _tensors(model).items() if not _any_fits(fresh, name)}
+    wanted = {name: tuple(tensor.shape) for name, tensor in _tensors(model).items() if not fits(name, fresh)}
     found = {name: tuple(tensor.shape) for name, tensor in state.items()}
     differing = [name for name in sorted(wanted.keys() | found.keys()) if wanted.get(name) != found.get(name)]
     if differing:

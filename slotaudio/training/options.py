@@ -17,6 +17,8 @@ class TrainOptions:
     """Saved model whose weights training starts from: a bundled name, a folder or a hub id; random ones if empty."""
     fresh: tuple[str, ...] = ()
     """Names or wildcards of weights that start random all the same, such as those the saved model has not."""
+    frozen: tuple[str, ...] = ()
+    """Names or wildcards of weights that are not trained, such as ``"encoder.*"``: they stay as `init` has them."""
     steps: int = 300_000
     """Optimiser steps in all; the learning rate reaches its end with them."""
     batch_size: int = 64

@@ -33,6 +33,7 @@ from slotaudio.training.checkpoints import Checkpoints
 from slotaudio.training.data import Batches
 from slotaudio.training.divergence import Divergence
 from slotaudio.training.folder import RunFolder
+from slotaudio.training.freezing import freeze
 from slotaudio.training.logs import loggers, silence_lightning
 from slotaudio.training.module import ShardedTraining, Training, TrainingDiverged
 from slotaudio.training.options import TrainOptions
@@ -101,6 +102,7 @@ def train(recipe: Recipe, folder: str | Path, resume: bool = False, force: bool 
         pinned=options.device != "cpu" and torch.cuda.is_available(),  # others do not have it
     )
     _rehearse(model, objective, {"train": training, "validation": validation})
+    freeze(model, options.frozen)
     with tempfile.TemporaryDirectory() as scratch:  # what cannot be exported shows now as well
         save_pretrained(model, scratch, card=_card(recipe, step=0, heard=0.0, trained=0.0, metric="", score=None))
     several = devices * nodes > 1 or options.strategy == "fsdp"

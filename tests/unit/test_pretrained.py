@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from slotaudio import SlotModel, Spec, compose, hookimpl, preset
 from slotaudio import pretrained as module
-from slotaudio.errors import AmbiguousComponent, PretrainedError
+from slotaudio.errors import AmbiguousComponent, PretrainedError, UserError
 from slotaudio.pluginmanager import Distribution, PluginWarning, plugin_manager
 from slotaudio.pretrained import bundled, from_pretrained, load_weights, locate, save_pretrained
 from slotaudio.registry import FAMILIES, encoders
@@ -259,7 +259,7 @@ def test_weights_that_are_to_be_fresh_stay_and_the_others_are_taken(saved):
     load_weights(model, saved, fresh=["*.queries"])
     assert torch.equal(model.bottleneck.queries, queries)
     assert all(torch.equal(model.state_dict()[n], t) for n, t in saved_weights.items() if "queries" not in n)
-    with pytest.raises(PretrainedError, match=r"no weight .* is named 'bottleneck.query'"):
+    with pytest.raises(UserError, match=r"fresh: no weight .* is named 'bottleneck.query'"):
         load_weights(model, saved, fresh=["bottleneck.query"])
 
 
