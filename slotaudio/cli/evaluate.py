@@ -124,12 +124,10 @@ def evaluate(
         from slotaudio.evaluation import results as found
         from slotaudio.evaluation.data import evaluation_data, items
         from slotaudio.evaluation.table import BY
+        from slotaudio.model import use_threads
         from slotaudio.toml import set_value
 
-        if threads is not None:
-            import torch
-
-            torch.set_num_threads(max(1, threads))
+        use_threads(threads)
         table: dict[str, Any] = {"data": {}, "frontend": {"name": "slotaudio/stft"}}
         for assignment in set_ or ():
             if assignment.partition(".")[0] not in table:

@@ -119,6 +119,7 @@ def test_saved_models_beside_oracle_and_autoencoder(tmp_path, capsys):
         (("oracle", "bundled", "--windows", "half"), "--windows 'half' is no number of seconds"),
         (("oracle", "bundled", "--windows", "0.5,-1"), "--windows '-1' is no number of seconds; give numbers above 0"),
         (("band-split-fast", "bundled", "--device", "nowhere"), "device 'nowhere' cannot be used here"),
+        (("oracle", "bundled", *QUICK, "--threads", "0"), "0 threads cannot compute anything"),
         (("oracle", "bundled", *QUICK, "--measures", "loudness"), "'loudness' is not known; choose from si_sdr"),
         (("oracle", "bundled", "--long", "1", "--by", "pair", "--table1"), "--long goes without --table1 and --by"),
         (("oracle", "bundled", "--sources", "9"), "mixtures of 9 speakers need as many; there are 6"),
