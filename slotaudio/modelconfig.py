@@ -20,6 +20,7 @@ from slotaudio.errors import PretrainedError, UnknownComponent, WrongOptions
 from slotaudio.model import SlotModel
 from slotaudio.pluginmanager import PluginWarning, plugin_manager
 from slotaudio.registry import FAMILIES, Offer
+from slotaudio.writing import partial_path
 
 FORMAT = 1
 CONFIG = "config.json"
@@ -111,7 +112,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise PretrainedError(f"{folder / CONFIG} cannot be read: {error}") from None
     with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
-        next_one = json.loads((folder / f"{CONFIG}.partial").read_text(encoding="utf-8"))
+        next_one = json.loads(partial_path(folder / CONFIG).read_text(encoding="utf-8"))
         config = next_one if next_one["sha256"] == sha256(folder / WEIGHTS) else config
     found = config.get("format") if isinstance(config, dict) else None
     if not isinstance(found, int) or "components" not in config:

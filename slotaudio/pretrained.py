@@ -22,6 +22,7 @@ from slotaudio.modelcard import CARD, render
 from slotaudio.modelconfig import CONFIG, WEIGHTS, check_packages, config_of, is_offer, read_config, recompose, sha256
 from slotaudio.registry import FAMILIES
 from slotaudio.wildcards import check_patterns, fits
+from slotaudio.writing import partial_path, replacing
 
 DEFAULT_MODEL = "band-split"
 """The bundled model behind the name ``"default"``."""
@@ -54,20 +55,20 @@ def save_pretrained(
     config = config_of(model)
     try:
         target.mkdir(parents=True, exist_ok=True)
-        partial = target / f"{WEIGHTS}.partial"
-        partial.touch()
-        mode = partial.stat().st_mode
-        save_file(weights, partial, metadata={"format": "pt"})
-        partial.chmod(mode)  # safetensors keeps it to its owner; a model is for whoever may read the folder
-        config["sha256"] = sha256(partial)
-        texts = {
-            CARD: render(card, config, sum(tensor.numel() for tensor in weights.values())),
-            CONFIG: json.dumps(config, indent=2) + "\n",
-        }
-        for name, text in texts.items():
-            (target / f"{name}.partial").write_text(text, encoding="utf-8")
-        for name in (WEIGHTS, *texts):  # from the first of these on `read_config` takes the new description
-            os.replace(target / f"{name}.partial", target / name)
+        with replacing(target / WEIGHTS) as partial:
+            partial.touch()
+            mode = partial.stat().st_mode
+            save_file(weights, partial, metadata={"format": "pt"})
+            partial.chmod(mode)  # safetensors keeps it to its owner; a model is for whoever may read the folder
+            config["sha256"] = sha256(partial)
+            texts = {
+                target / CARD: render(card, config, sum(tensor.numel() for tensor in weights.values())),
+                target / CONFIG: json.dumps(config, indent=2) + "\n",
+            }
+            for path, text in texts.items():
+                partial_path(path).write_text(text, encoding="utf-8")
+        for path in texts:  # not `replacing`: from now on `read_config` needs the new description, whatever happens
+            os.replace(partial_path(path), path)
     except (OSError, SafetensorError, RuntimeError) as error:  # weights that overlap in memory are a RuntimeError
         reason = getattr(error, "strerror", None) or error
         raise PretrainedError(f"cannot save the model to {target}: {reason}") from error

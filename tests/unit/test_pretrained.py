@@ -114,6 +114,18 @@ def test_saving_that_is_ended_early_leaves_the_old_model_or_the_new_one(saved, m
     assert torch.equal(from_pretrained(saved).bottleneck.queries, tiny(seed=2).bottleneck.queries)
 
 
+def test_saving_that_fails_leaves_no_half_of_the_weights(saved, monkeypatch):
+    def full(_, path, **__):
+        Path(path).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "save_file", full)
+    with pytest.raises(PretrainedError, match="No space left on device"):
+        save_pretrained(tiny(seed=1), saved)
+    assert sorted(path.name for path in saved.iterdir()) == ["README.md", "config.json", "model.safetensors"]
+    assert torch.equal(from_pretrained(saved).bottleneck.queries, tiny().bottleneck.queries)
+
+
 def test_tied_weights_are_stored_once_and_stay_tied(tmp_path):
     class Tied(torch.nn.Module):
         out_dim = 4
