@@ -10,6 +10,7 @@ import inspect
 import json
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from slotaudio.compose import STAGES, compose, threaded_into
 from slotaudio.errors import PretrainedError, UnknownComponent, WrongOptions
 from slotaudio.model import SlotModel
 from slotaudio.pluginmanager import PluginWarning, plugin_manager
-from slotaudio.registry import FAMILIES, Offer
+from slotaudio.registry import FAMILIES, Offer, renamed
 from slotaudio.writing import partial_path
 
 FORMAT = 1
@@ -33,6 +34,7 @@ def config_of(model: SlotModel) -> dict[str, Any]:
     Raises:
         PretrainedError: the model was not composed of named components, or an option is no plain value.
     """
+    components = {family: _component(model, family) for family in STAGES if family in model.specs}
     config: dict[str, Any] = {
         "format": FORMAT,
         "slotaudio": __version__,
@@ -41,7 +43,8 @@ def config_of(model: SlotModel) -> dict[str, Any]:
         "window": model.window,
         "mask": model.mask.to_dict(),
         "names": model.names,
-        "components": {family: _component(model, family) for family in STAGES if family in model.specs},
+        "components": components,
+        "inner": _inner(components),
         "packages": _packages(model),
     }
     if not {"frontend", "encoder"} <= config["components"].keys():
@@ -55,7 +58,6 @@ def config_of(model: SlotModel) -> dict[str, Any]:
 def _component(model: SlotModel, family: str) -> dict[str, Any]:
     spec = model.specs[family]
     offer = FAMILIES[family].offer(spec.name)
-    origin = offer.distribution
     threaded = threaded_into(family, {stage: getattr(model, stage) for stage in STAGES})
     options = spec.to_dict()
     del options["name"]
@@ -65,14 +67,33 @@ def _component(model: SlotModel, family: str) -> dict[str, Any]:
                 f"{family} {spec.name!r} cannot be saved with {key} = {value!r}: options of saved models are numbers, "
                 "texts, true, false, and lists and tables of them"
             )
+    defaults = {key: value for key, value in _defaults(offer).items() if key not in {*threaded, *options}}
+    return {**_origin(offer), "options": options, "defaults": defaults}
+
+
+def _origin(offer: Offer) -> dict[str, Any]:
+    """Whose component it is."""
+    origin = offer.distribution
     return {
         "name": offer.name,  # which may have been asked for as plugin/name
         "plugin": offer.plugin,
         "package": origin.package if origin else None,
         "version": origin.version if origin else None,
-        "options": options,
-        "defaults": {key: value for key, value in _defaults(offer).items() if key not in {*threaded, *options}},
     }
+
+
+def _inner(components: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Whose the components are that options name (``bottleneck`` of `carry_over`), by family and name as written."""
+    found: dict[str, dict[str, Any]] = {}
+
+    def note(family: str, name: str) -> str:
+        if name in FAMILIES[family]:
+            found.setdefault(family, {})[name] = _origin(FAMILIES[family].offer(name))
+        return name
+
+    for family, part in components.items():
+        renamed(family, {**part["defaults"], **part["options"]}, note)
+    return found
 
 
 def _defaults(offer: Offer) -> dict[str, Any]:
@@ -162,8 +183,9 @@ def check_packages(folder: Path, config: Mapping[str, Any]) -> None:
 
 def _saved_with(config: Mapping[str, Any]) -> dict[str, str]:
     """The packages that the model was made with and their versions."""
-    parts = {part["package"]: part["version"] for part in config["components"].values() if part.get("package")}
-    return {**parts, **config.get("packages", {})}
+    inner = (part for named in config.get("inner", {}).values() for part in named.values())
+    parts = [part for part in (*config["components"].values(), *inner) if part.get("package")]
+    return {**{part["package"]: part["version"] for part in parts}, **config.get("packages", {})}
 
 
 def is_offer(offer: Offer, part: Mapping[str, Any]) -> bool:
@@ -179,16 +201,22 @@ def specs_of(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """
     specs = {}
     for family, part in config["components"].items():
-        known = [offer for offer in FAMILIES[family].offers() if offer.name == part["name"]]
-        same = [offer.plugin for offer in known if is_offer(offer, part)]
-        if known and not same:
-            _another(family, part, known)
-        same.sort(key=lambda plugin: plugin != part["plugin"])
-        name = FAMILIES[family].qualified(part["name"], *same)
-        today = _defaults(FAMILIES[family].offer(name)) if known else {}
+        name = _saved(family, part)
+        today = _defaults(FAMILIES[family].offer(name)) if name in FAMILIES[family] else {}
         changed = {key: value for key, value in part.get("defaults", {}).items() if today.get(key, value) != value}
-        specs[family] = {"name": name, **_inner({**changed, **part["options"]}, config)}
+        inner = renamed(family, {**changed, **part["options"]}, partial(_saved_inside, config))
+        specs[family] = {"name": name, **inner}
     return specs
+
+
+def _saved(family: str, part: Mapping[str, Any]) -> str:
+    """Return today's name of a component that was saved."""
+    known = [offer for offer in FAMILIES[family].offers() if offer.name == part["name"]]
+    same = [offer.plugin for offer in known if is_offer(offer, part)]
+    if known and not same:
+        _another(family, part, known)
+    same.sort(key=lambda plugin: plugin != part["plugin"])
+    return FAMILIES[family].qualified(part["name"], *same)
 
 
 def _another(family: str, part: Mapping[str, Any], known: list[Offer]) -> None:
@@ -202,27 +230,21 @@ def _another(family: str, part: Mapping[str, Any], known: list[Offer]) -> None:
             "is another. `slotaudio plugins` says what became of each package"
         )
     sentence = f"{what} came from a notebook or script; that of {found} is taken for it"
-    warnings.warn(sentence, PluginWarning, stacklevel=4)
+    warnings.warn(sentence, PluginWarning, stacklevel=5)
 
 
-def _inner(options: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
-    """Write out whose component an option names (``bottleneck`` of `carry_over`) where several plug-ins offer it.
+def _saved_inside(config: Mapping[str, Any], family: str, name: str) -> str:
+    """Return today's name of a component that an option of a saved one names.
 
-    That of a package which the model was made with is meant.
+    Descriptions that do not say whose it is mean that of a package which the model was made with.
     """
+    part = config.get("inner", {}).get(family, {}).get(name)
+    if part is not None:
+        return _saved(family, part)
     packages = {"slotaudio", *_saved_with(config)}
-    named = dict(options)
-    for family in FAMILIES.keys() & options.keys():
-        like = options[family]
-        name = like.get("name") if isinstance(like, Mapping) else like
-        if not isinstance(name, str):
-            continue
-        offers = [offer for offer in FAMILIES[family].offers() if offer.name == name]
-        meant = [offer.plugin for offer in offers if offer.distribution and offer.distribution.package in packages]
-        if len(meant) == 1:
-            whole = FAMILIES[family].qualified(name, *meant)
-            named[family] = {**_inner(like, config), "name": whole} if isinstance(like, Mapping) else whole
-    return named
+    offers = [offer for offer in FAMILIES[family].offers() if offer.name == name]
+    meant = [offer.plugin for offer in offers if offer.distribution and offer.distribution.package in packages]
+    return FAMILIES[family].qualified(name, *meant) if len(meant) == 1 else name
 
 
 def recompose(folder: Path, config: Mapping[str, Any]) -> SlotModel:

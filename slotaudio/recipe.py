@@ -32,7 +32,7 @@ from slotaudio.compose import STAGES, build, compose
 from slotaudio.errors import UnknownComponent, UserError
 from slotaudio.pluginmanager import BUILTIN
 from slotaudio.presets import PRESETS
-from slotaudio.registry import FAMILIES
+from slotaudio.registry import FAMILIES, renamed
 from slotaudio.schema import fits, readable
 from slotaudio.spec import Spec
 from slotaudio.toml import set_value
@@ -176,16 +176,13 @@ def _read(source: str | Path) -> tuple[str, Mapping[str, Any]]:
 def _qualified(table: Mapping[str, Any], plugin: str) -> dict[str, Any]:
     """Write out whose components a plug-in's recipe means where several offer them: its own, or built-in ones."""
 
-    def named(family: str, like: Any) -> Any:
-        if isinstance(like, str):
-            return FAMILIES[family].qualified(like, plugin, BUILTIN)
-        known = isinstance(like, Mapping) and isinstance(like.get("name"), str)
-        return {**like, "name": named(family, like["name"])} if known else like
+    def whole(family: str, name: str) -> str:
+        return FAMILIES[family].qualified(name, plugin, BUILTIN)
 
-    whole = {key: named(key, value) if key in FAMILIES else value for key, value in table.items()}
-    if isinstance(whole.get("data"), Mapping):
-        whole["data"] = {part: named("dataset", like) for part, like in whole["data"].items()}
-    return whole
+    named = {key: renamed(key, value, whole) if key in FAMILIES else value for key, value in table.items()}
+    if isinstance(named.get("data"), Mapping):
+        named["data"] = {part: renamed("dataset", like, whole) for part, like in named["data"].items()}
+    return named
 
 
 def _with_families(table: Mapping[str, Any]) -> dict[str, Any]:

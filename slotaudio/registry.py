@@ -193,6 +193,30 @@ FAMILIES: dict[str, Registry] = {
 }
 """Every family by its singular name, in the order of the signal path."""
 
+
+def renamed(family: str, like: Any, rename: Callable[[str, str], str]) -> Any:
+    """Return a component, a name or a mapping, with other names: its own, and those of the components in its options.
+
+    An option called like a family names one of that (``bottleneck`` of `carry_over`); a table with a name under another
+    key is one of the same family (a part of `blend`).
+
+    Args:
+        family: of the component.
+        like: the component; anything else than a name or a mapping is returned as it is.
+        rename: called with a family and a name, returns the new name.
+    """
+    if isinstance(like, str):
+        return rename(family, like)
+    if not isinstance(like, Mapping):
+        return like
+
+    def option(key: str, value: Any) -> Any:
+        names = key in FAMILIES or key == "name" or isinstance(value, Mapping)
+        return renamed(key if key in FAMILIES else family, value, rename) if names else value
+
+    return {key: option(key, value) for key, value in like.items()}
+
+
 embedders = Registry("embedder")
 """Ways to make features of recordings (`slotaudio.representation.Embedder`): they use models and are no part of one."""
 

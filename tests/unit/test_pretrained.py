@@ -15,9 +15,11 @@ from safetensors.torch import load_file, save_file
 
 from slotaudio import SlotModel, Spec, compose, hookimpl, preset
 from slotaudio import pretrained as module
+from slotaudio.bottlenecks.slot_attention import SlotAttention
 from slotaudio.errors import AmbiguousComponent, PretrainedError, UserError
 from slotaudio.pluginmanager import Distribution, PluginWarning, plugin_manager
 from slotaudio.pretrained import bundled, from_pretrained, load_weights, locate, save_pretrained
+from slotaudio.recipe import load_recipe
 from slotaudio.registry import FAMILIES, encoders
 
 
@@ -188,7 +190,7 @@ def test_defaults_of_another_version_are_kept_or_forgotten(saved):
 @pytest.fixture
 def rival():
     """A plug-in, of a package, that takes the names of built-in components and offers something else."""
-    manager, families = plugin_manager(), ("frontend", "encoder", "bottleneck", "decoder", "matcher")
+    manager, families = plugin_manager(), ("frontend", "encoder", "bottleneck", "decoder", "matcher", "dataset")
     hooks = {f"slotaudio_{family}s": dict.fromkeys(FAMILIES[family], "nowhere:Nothing") for family in families}
     functions = {name: hookimpl(_named(name, offered)) for name, offered in hooks.items()}
     manager.register(SimpleNamespace(**functions), name="rival")
@@ -226,8 +228,39 @@ def test_a_plugin_that_takes_names_of_built_ins_harms_no_default_and_no_recipe(r
     assert compose(bottleneck={"name": "slotaudio/carry_over"}).slots == 2
     model = preset("audioslots-small")
     assert model.specs["encoder"].name == "slotaudio/resnet"
+    parts = load_recipe("band-split-talks").table["data"]["train"]["parts"]
+    assert parts["talks"]["name"] == "slotaudio/conversations"
     with pytest.raises(AmbiguousComponent):
         compose(encoder="resnet")
+
+
+@contextlib.contextmanager
+def offering(package):
+    """A plug-in of an installed package, which offers a bottleneck called chain."""
+    manager, offer = plugin_manager(), _named("slotaudio_bottlenecks", {"chain": SlotAttention})
+    manager.register(SimpleNamespace(slotaudio_bottlenecks=hookimpl(offer)), name=package)
+    manager.distributions[package] = Distribution(package, version(package))
+    try:
+        yield
+    finally:
+        manager.unregister(name=package)
+        del manager.distributions[package]
+
+
+def test_components_inside_of_others_are_never_those_of_another_package(tmp_path):
+    carried = Spec("carry_over", bottleneck={"name": "chain", "slot_dim": 8}, heads=2)
+    with offering("einops"):
+        folder = save_pretrained(tiny(bottleneck=carried), tmp_path / "model")
+        with offering("numpy"):
+            assert from_pretrained(folder).specs["bottleneck"].options["bottleneck"]["name"] == "einops/chain"
+    with (
+        offering("numpy"),
+        pytest.raises(
+            PretrainedError,
+            match=r"bottleneck 'chain' of the saved model is that of einops \S+, .* of numpy \S+ is another",
+        ),
+    ):
+        from_pretrained(folder)
 
 
 def test_what_has_only_the_name_of_a_saved_component_is_refused(saved):
