@@ -16,6 +16,7 @@ from torch import Tensor
 from slotaudio.errors import UserError
 from slotaudio.rttm import Turn
 from slotaudio.separation.intake import Wave, opened
+from slotaudio.separation.pieces import pieces
 from slotaudio.separation.separator import Separator
 
 _FRAME, _HEARD, _COMPARED = 0.02, 0.1, 0.5
@@ -93,22 +94,17 @@ def diarise(
     rule = rule or TurnRule()
     with opened(source, sample_rate, separator.sample_rate) as (blocks, rate, name):
         meter = separator.presence_meter()
-        stream = separator.open(rate, observer=meter.update)
-        levels = _Levels(rate)
-        fit = None
-        for block in blocks:
-            fit = fit or separator.channel_map(block.shape[1], rate, name)
-            levels.push(stream.push(fit(block))[0])
-            if progress is not None:
-                progress(stream.received / rate)
-        if not stream.received:
-            raise UserError(f"{name} holds no samples")
-        levels.push(stream.finish()[0])
+        levels, length = _Levels(rate), 0
+        for piece in pieces(separator, blocks, rate, name, observer=meter.update, progress=progress):
+            levels.push(piece[0])
+            length += piece.shape[-1]
+    if not length:
+        raise UserError(f"{name} holds no samples")
     least, most = separator.sources
     nobody = least < most and not meter.found()[0]
     kept = [] if nobody else meter.chosen(least, most)[0]
     names = separator.model.names or _numbered(separator.model.slots)
-    return _turns(levels, [names[slot] for slot in kept], kept, rule, recording, stream.received / rate)
+    return _turns(levels, [names[slot] for slot in kept], kept, rule, recording, length / rate)
 
 
 def turns_by_level(

@@ -7,7 +7,10 @@ from functools import cache
 from typing import Any
 
 from slotaudio.errors import UserError
+from slotaudio.pretrained import COUNTING_MODEL, from_pretrained
 from slotaudio.separation.intake import Blocks, SeparationWarning, UpToDamage, Wave, opened
+from slotaudio.separation.pieces import pieces
+from slotaudio.separation.presence import source_range
 from slotaudio.separation.separator import Separator
 
 Progress = Callable[[float], None]
@@ -33,22 +36,29 @@ def count(
     """
     with opened(source, sample_rate, separator.sample_rate) as (blocks, rate, name):
         meter = separator.presence_meter()
-        stream, fit = separator.open(rate, observer=meter.update), None
         recording = UpToDamage(blocks)
-        for block in recording:
-            fit = fit or separator.channel_map(block.shape[1], rate, name)
-            stream.push(fit(block))
-            if progress is not None:
-                progress(stream.received / rate)
-        if not stream.received:
+        heard = pieces(separator, recording, rate, name, observer=meter.update, progress=progress)
+        if not sum(piece.shape[-1] for piece in heard):
             raise recording.damage or UserError(f"{name} holds no samples")
-        stream.finish()
     least, most = separator.sources
     return int(meter.found()[0].clamp(least, most))
 
 
+def best_model(name: str | os.PathLike[str], sources: Any) -> str | os.PathLike[str]:
+    """Return the model of those that ship which ``"default"`` stands for where so many sources are wanted.
+
+    Any other name is taken as it is.
+
+    Raises:
+        UserError: see `slotaudio.separation.presence.source_range`.
+    """
+    if name != "default" or source_range(sources or 2, slots=3) in ((1, 1), (2, 2)):
+        return name
+    return COUNTING_MODEL
+
+
 class Separators:
-    """Separators by how many speak, each loaded once: of the models that ship, one counts, and one is best for two.
+    """Separators by how many speak, each model loaded once: of those that ship, one counts, and one is best for two.
 
     Args:
         model: see `slotaudio.pretrained.from_pretrained`. ``"default"`` is the best model for the number of sources,
@@ -61,11 +71,16 @@ class Separators:
     """
 
     def __init__(self, model: str | os.PathLike[str] = "default", sources: Any = None, **options: Any) -> None:
-        self.first = Separator.from_pretrained(model, sources=sources, **options)
+        load = cache(from_pretrained)
+
+        def separator(sources: Any) -> Separator:
+            return Separator(load(best_model(model, sources)), sources=sources, **options)
+
+        self.first = separator(sources)
         """Counts, or does everything."""
         least, most = self.first.sources
         self.counts = model == "default" and least < most
-        self._told = cache(lambda number: Separator.from_pretrained(sources=number, **options))
+        self._told = cache(separator)
 
     def of(
         self, recording: Wave | str | os.PathLike[str], sample_rate: int | None = None, progress: Progress | None = None

@@ -1,17 +1,27 @@
-"""`Separated`: what came of a wave, with the axes and of the kind of the wave."""
+"""`Separated`: what came of a recording in memory, with the axes and of the kind of its wave."""
 
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
+from torch.nn.functional import pad
 
 from slotaudio.errors import UserError
-from slotaudio.separation.intake import Wave
-from slotaudio.separation.joining import take
+from slotaudio.resampling import resample
+from slotaudio.separation.intake import BLOCK, Wave, as_batch, as_sources, loaded
+from slotaudio.separation.joining import ByReference, take
+from slotaudio.separation.observation import Observation
+from slotaudio.separation.pieces import pieces
 from slotaudio.separation.presence import PresenceMeter
+from slotaudio.separation.rules import matcher_of
+
+if TYPE_CHECKING:
+    from slotaudio.separation.separator import Separator
 
 
 @dataclass(frozen=True)
@@ -28,6 +38,32 @@ class Separated:
     """How likely each slot is a source, 0 to 1 (`slotaudio.separation.presence`)."""
     found: Any
     """How many sources were found, whatever number was wanted; one number for each recording of a batch."""
+
+
+def separate(
+    separator: "Separator",
+    wave: Wave | str | os.PathLike[str],
+    sample_rate: int | None = None,
+    *,
+    reference: Wave | None = None,
+    progress: Callable[[float], None] | None = None,
+    observer: Callable[[Observation], None] | None = None,
+) -> Separated:
+    """Separate a recording in memory; see `Separator.__call__`."""
+    wave, rate, name = loaded(wave, sample_rate, separator.sample_rate)
+    batch = as_batch(wave, rate)
+    length = batch.shape[-1]
+    if length == 0:
+        raise UserError(f"{name} holds no samples")
+    rule = None
+    if reference is not None:
+        sources, framing = resample(as_sources(reference, wave), rate, separator.sample_rate), separator.framing
+        rule = ByReference(matcher_of(separator.model), pad(sources, (framing.lead, 0)), framing.hop)
+    meter = separator.presence_meter(observer)
+    share = None if progress is None else lambda seconds: progress(seconds / (length / rate))
+    blocks = batch.split(round(BLOCK * rate), dim=-1)
+    found = list(pieces(separator, blocks, rate, name, rule=rule, observer=meter.update, progress=share))
+    return separated(torch.cat(found, dim=-1), meter, separator.sources, wave, rate)
 
 
 def separated(

@@ -8,33 +8,21 @@ from typing import TYPE_CHECKING, Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import pad
 
 from slotaudio.errors import UserError
 from slotaudio.model import SlotModel, on_device, use_threads
-from slotaudio.resampling import resample
 from slotaudio.schema import check_arguments
 from slotaudio.separation.framing import Framing
-from slotaudio.separation.intake import (
-    BLOCK,
-    Blocks,
-    UpToDamage,
-    Wave,
-    as_batch,
-    as_sources,
-    channel_map,
-    check_rate,
-    loaded,
-    opened,
-)
-from slotaudio.separation.joining import ByReference, JoiningRule
+from slotaudio.separation.intake import Blocks, UpToDamage, Wave, channel_map, check_rate, opened
+from slotaudio.separation.joining import JoiningRule
 from slotaudio.separation.level import TRAINED
 from slotaudio.separation.masks import mask_function
 from slotaudio.separation.observation import Observation
+from slotaudio.separation.pieces import pieces
 from slotaudio.separation.predictor import WindowPredictor
 from slotaudio.separation.presence import PresenceMeter, source_range
-from slotaudio.separation.rules import blind_rules, matcher_of
-from slotaudio.separation.separated import Separated, separated
+from slotaudio.separation.rules import blind_rules
+from slotaudio.separation.separated import Separated, separate
 from slotaudio.separation.stream import SourceStream
 from slotaudio.spec import Spec
 
@@ -152,11 +140,10 @@ class Separator:
         ``"default"`` is a model for two voices, and for one; where `sources` says something else, one that counts up to
         three.
         """
-        from slotaudio.pretrained import COUNTING_MODEL, from_pretrained
+        from slotaudio.pretrained import from_pretrained
+        from slotaudio.separation.counting import best_model
 
-        if name == "default" and source_range(options.get("sources") or 2, slots=3) not in ((1, 1), (2, 2)):
-            name = COUNTING_MODEL
-        return cls(from_pretrained(name), **options)
+        return cls(from_pretrained(best_model(name, options.get("sources"))), **options)
 
     @property
     def sample_rate(self) -> int:
@@ -187,25 +174,7 @@ class Separator:
             UserError: a wave of the wrong type, axes or channels, or without samples; a file of another rate.
             AudioFileError: samples that are not finite, or a file that cannot be read.
         """
-        wave, rate, name = loaded(wave, sample_rate, self.sample_rate)
-        batch = as_batch(wave, rate)
-        length = batch.shape[-1]
-        if length == 0:
-            raise UserError(f"{name} holds no samples")
-        rule = None
-        if reference is not None:
-            sources = resample(as_sources(reference, wave), rate, self.sample_rate)
-            rule = ByReference(matcher_of(self.model), pad(sources, (self.framing.lead, 0)), self.framing.hop)
-        meter = self.presence_meter(observer)
-        stream = self.open(rate, rule, meter.update)
-        fit = self.channel_map(batch.shape[1], rate, name)
-        pieces = []
-        for block in batch.split(round(BLOCK * rate), dim=-1):
-            pieces.append(stream.push(fit(block)))
-            if progress is not None:
-                progress(stream.received / length)
-        pieces.append(stream.finish())
-        return separated(torch.cat(pieces, dim=-1), meter, self.sources, wave, rate)
+        return separate(self, wave, sample_rate, reference=reference, progress=progress, observer=observer)
 
     def stream(
         self,
@@ -227,14 +196,10 @@ class Separator:
             UserError, AudioFileError: as for calling the separator, and a file or block of another rate than given.
         """
         with opened(source, sample_rate, self.sample_rate) as (blocks, rate, name):
-            stream, recording, fit = self.open(rate, observer=observer), UpToDamage(blocks), None
-            for block in recording:
-                fit = fit or self.channel_map(block.shape[1], rate, name)
-                piece = stream.push(fit(block))
+            recording = UpToDamage(blocks)
+            for piece in pieces(self, recording, rate, name, observer=observer):
                 if piece.shape[-1]:
                     yield piece[0]
-            if stream.received:
-                yield stream.finish()[0]
             if recording.damage is not None:
                 raise recording.damage
 

@@ -9,6 +9,7 @@ from slotaudio import audio, preset
 from slotaudio.data.bundled import speech
 from slotaudio.data.folder import FolderMixtures
 from slotaudio.errors import AudioFileError, UserError
+from slotaudio.separation import counting
 from slotaudio.separation.counting import Separators, count
 from slotaudio.separation.separator import Separator
 
@@ -38,6 +39,16 @@ def test_the_default_is_the_best_model_for_the_number_that_is_heard(voices, reco
     assert separator.model.slots == Separator.from_pretrained(sources=voices).model.slots
     assert shares[-1] == 6.0
     assert open_number.of(recordings[voices]) is separator  # loaded once
+
+
+def test_each_model_is_loaded_once(monkeypatch, open_number):
+    found = {}
+    for number in (1, 2, 3):
+        monkeypatch.setattr(counting, "count", lambda *_, number=number: number)
+        found[number] = open_number.of("is not even opened.wav")
+        assert found[number].sources == (number, number)
+    assert found[3].model is open_number.first.model
+    assert found[1].model is found[2].model
 
 
 @pytest.mark.parametrize(("model", "sources"), [("default", 2), ("default", None), ("band-split-three", "unknown")])
