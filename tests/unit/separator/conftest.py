@@ -1,0 +1,17 @@
+"""What tests of the separator share; lets them import the models that lie beside them."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from slotaudio import Separator
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture(scope="module")
+def separator() -> Separator:
+    from tiny_models import tiny
+
+    return Separator(tiny())

@@ -1,0 +1,94 @@
+"""Streams: the sources of the whole recording, piece by piece, whatever the blocks are and whatever ends them."""
+
+import numpy as np
+import pytest
+import torch
+from tiny_models import RATE
+
+from slotaudio import Separator, UserError, audio
+from slotaudio.separation.offset import REACH
+
+
+def test_streams_hold_on_to_little_however_long_they_are(separator):
+    stream = separator.open(3 * RATE)
+    held = []
+    for _ in range(48):
+        stream.push(torch.randn(1, 1, 2 * RATE) * 0.1)
+        held.append(stream._buffer.shape[-1] + stream._mixture.shape[-1] + stream._in._buffer.shape[-1])
+    assert max(held[24:]) <= max(held[:24]) + 2 * RATE
+    assert stream.received == 48 * 2 * RATE
+    joined = separator.framing.window / RATE * (1 + (separator.framing.together - 1) / 2)
+    assert stream.latency == pytest.approx(REACH + joined)
+
+
+def test_looking_ahead_costs_latency_unless_the_order_is_given(separator):
+    one_window = separator.framing.window / RATE
+    for options, seconds in (({"ahead": 5.0}, 5.0), ({"joining": "given", "windows_at_once": 1}, one_window)):
+        stream = Separator(separator.model, **options).open(RATE)
+        assert stream.latency - REACH == pytest.approx(seconds, abs=separator.framing.hop / RATE)
+
+
+def test_streams_of_files_waves_and_blocks_are_the_same(separator, tmp_path):
+    wave = torch.randn(1, 3 * RATE, generator=torch.Generator().manual_seed(1)).clamp(-3, 3) * 0.1
+    audio.write(tmp_path / "a.wav", wave, RATE)
+    exact, _ = audio.read(tmp_path / "a.wav")
+    sources = [str(tmp_path / "a.wav"), tmp_path / "a.wav", exact, exact[0].numpy(), exact.split(77, dim=-1)]
+    whole = separator(exact).sources
+    for source in sources:
+        torch.testing.assert_close(torch.cat(list(separator.stream(source)), dim=-1), whole, rtol=0, atol=1e-6)
+    for path in sources[:2]:
+        torch.testing.assert_close(separator(path).sources, whole, rtol=0, atol=0)
+
+
+def test_streams_that_change_or_end_at_once(separator):
+    with pytest.raises(UserError, match="block 1 of the stream has 2 channels, the first had 1"):
+        list(separator.stream([torch.zeros(1, 50), torch.zeros(2, 50)]))
+    with pytest.raises(UserError, match="not a batch"):
+        list(separator.stream([torch.zeros(1, 1, 50)]))
+    assert list(separator.stream([])) == []
+    assert torch.cat(list(separator.stream([torch.zeros(7), torch.zeros(0)])), dim=-1).shape == (2, 1, 7)
+
+
+def test_blocks_are_pushed_with_any_axes_of_a_wave(separator):
+    wave = torch.randn(1, 1, 900, generator=torch.Generator().manual_seed(5)) * 0.1
+    stream = separator.open(RATE)
+    pieces = [stream.push(wave[..., :300]), stream.push(wave[0, :, 300:500]), stream.push(wave[0, 0, 500:].numpy())]
+    found = torch.cat([*pieces, stream.finish()], dim=-1)
+    torch.testing.assert_close(found[0], separator(wave[0]).sources, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        (torch.zeros(2, 300), r"a block of 2 channels \(its shape is \(2, 300\)\), where the model takes 1"),
+        (torch.zeros(2, 1, 300), "a batch of 2, where the first was of 1"),
+        (np.zeros(300, np.int16), "int16; give floats"),
+    ],
+)
+def test_blocks_that_do_not_fit_a_stream(separator, block, message):
+    stream = separator.open(RATE)
+    stream.push(torch.zeros(300))
+    with pytest.raises(UserError, match=message):
+        stream.push(block)
+
+
+def test_a_source_that_fails_loses_nothing_of_what_it_gave(separator):
+    wave = torch.randn(1, 3210, generator=torch.Generator().manual_seed(3)) * 0.1
+
+    def microphone():
+        yield wave[:, :3000]
+        yield wave[:, 3000:]
+        raise OSError("unplugged")
+
+    pieces: list[torch.Tensor] = []
+    with pytest.raises(OSError, match="unplugged"):
+        pieces.extend(separator.stream(microphone()))
+    torch.testing.assert_close(torch.cat(pieces, dim=-1), separator(wave).sources, rtol=0, atol=1e-6)
+
+
+def test_a_stream_may_not_change_its_rate(separator):
+    blocks = [(torch.zeros(600), RATE), (torch.zeros(600), RATE + 1)]
+    pieces: list[torch.Tensor] = []
+    with pytest.raises(UserError, match=rf"block 1 of the stream is at {RATE + 1} Hz, the stream at {RATE} Hz"):
+        pieces.extend(separator.stream(blocks))
+    assert torch.cat(pieces, dim=-1).shape == (2, 1, 600)
