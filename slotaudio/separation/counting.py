@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 from slotaudio.errors import UserError
+from slotaudio.model import SlotModel
 from slotaudio.pretrained import COUNTING_MODEL, from_pretrained
 from slotaudio.separation.intake import Blocks, SeparationWarning, UpToDamage, Wave, opened
 from slotaudio.separation.pieces import pieces
@@ -71,7 +72,7 @@ class Separators:
     """
 
     def __init__(self, model: str | os.PathLike[str] = "default", sources: Any = None, **options: Any) -> None:
-        load = cache(from_pretrained)
+        load: Callable[[Any], SlotModel] = cache(from_pretrained)
 
         def separator(sources: Any) -> Separator:
             return Separator(load(best_model(model, sources)), sources=sources, **options)
