@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from slotaudio.cli.options import Model
 from slotaudio.cli.reporting import waiting
 from slotaudio.errors import UserError
 from slotaudio.writing import make_folder
@@ -14,9 +15,7 @@ def demo(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for sounds and picture; made if missing.")
     ] = Path("slotaudio-demo"),
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="Bundled name, folder, or organisation/name on the Hugging Face hub.")
-    ] = "default",
+    model: Model = "default",
     number: Annotated[int, typer.Option(help="Which of the bundled mixtures, from 1.")] = 1,
     web: Annotated[
         bool, typer.Option("--web", help="Serve a page instead: upload or record, listen, look, download.")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from slotaudio.cli.counting import counted, share_of
-from slotaudio.cli.recordings import CHANNEL_HELP, SkipExisting, channel_number, for_each, recordings_in
+from slotaudio.cli.options import Channel, Device, Force, Model, Quiet, SkipExisting, Threads, channel_number
+from slotaudio.cli.recordings import for_each, recordings_in
 from slotaudio.cli.reporting import progress_bar, waiting
 from slotaudio.errors import UserError
 from slotaudio.writing import check_free, make_folder
@@ -26,9 +27,7 @@ def diarise(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for NAME.rttm; made if missing.")
     ],
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="Bundled name, folder, or organisation/name on the Hugging Face hub.")
-    ] = "default",
+    model: Model = "default",
     speakers: Annotated[
         str, typer.Option(help="How many speak: a number, the least and the most as in 2-3, or 'unknown'.")
     ] = "unknown",
@@ -50,13 +49,13 @@ def diarise(
             "that begins a turn).",
         ),
     ] = None,
-    channel: Annotated[str, typer.Option(metavar="N|mix", help=CHANNEL_HELP)] = "mix",
+    channel: Channel = "mix",
     joining: Annotated[str, typer.Option(help="As for `slotaudio separate`.")] = "auto",
-    device: Annotated[str | None, typer.Option(help="Where to compute, such as 'cpu' or 'cuda'.")] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads to compute with; torch decides by default.")] = None,
-    force: Annotated[bool, typer.Option("--force", "-f", help="Replace existing outputs.")] = False,
+    device: Device = None,
+    threads: Threads = None,
+    force: Force = False,
     skip_existing: SkipExisting = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no list of what was written.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Write who speaks when in recordings, as RTTM.
 

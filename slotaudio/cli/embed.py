@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from slotaudio.cli.recordings import SkipExisting, for_each, recordings_in
+from slotaudio.cli.options import Channel, Device, Force, Model, Quiet, SkipExisting, Threads, channel_number
+from slotaudio.cli.recordings import for_each, recordings_in
 from slotaudio.cli.reporting import progress_bar, waiting
 from slotaudio.writing import make_folder
 
@@ -23,9 +24,7 @@ def embed(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for NAME.npz; made if missing.")
     ],
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="Bundled name, folder, or organisation/name on the Hugging Face hub.")
-    ] = "default",
+    model: Model = "default",
     features: Annotated[
         str,
         typer.Option(
@@ -39,11 +38,12 @@ def embed(
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option of the features: bands=40.")
     ] = None,
-    device: Annotated[str | None, typer.Option(help="Where to compute, such as 'cpu' or 'cuda'.")] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads to compute with; torch decides by default.")] = None,
-    force: Annotated[bool, typer.Option("--force", "-f", help="Replace existing outputs.")] = False,
+    channel: Channel = "mix",
+    device: Device = None,
+    threads: Threads = None,
+    force: Force = False,
     skip_existing: SkipExisting = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no list of what was written.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Write slots, or other features, of recordings over time to NumPy files.
 
@@ -57,10 +57,18 @@ def embed(
     """
     recordings = recordings_in(inputs, output)
     with waiting("loading the model", quiet):
+        from slotaudio.representation import embed_file
+
+        taken = channel_number(channel)
         embedder, about = make(features, model, set_ or (), attention, device, threads)
 
     def work(path: Path) -> None:
-        _embed(embedder, path, output, about, force, quiet)
+        make_folder(output)
+        target = output / f"{path.stem}.npz"
+        with progress_bar(path.name, quiet) as advance:
+            steps = embed_file(embedder, path, target, channel=taken, force=force, progress=advance, **about)
+        if not quiet:
+            print(f"{target}: {steps} step{'s' * (steps != 1)}", flush=True)
 
     raise typer.Exit(for_each(recordings, work, force=force, skip_existing=skip_existing, quiet=quiet))
 
@@ -89,14 +97,3 @@ def make(
         set_value(table, assignment)
     spec, loaded = resolved(table, model)
     return embedder(spec, loaded, attention=attention or None, device=device), {"model": model, "features": spec.name}
-
-
-def _embed(embedder: "Embedder", path: Path, folder: Path, about: dict[str, str], force: bool, quiet: bool) -> None:
-    from slotaudio.representation import embed_file
-
-    make_folder(folder)
-    target = folder / f"{path.stem}.npz"
-    with progress_bar(path.name, quiet) as advance:
-        steps = embed_file(embedder, path, target, force=force, progress=advance, **about)
-    if not quiet:
-        print(f"{target}: {steps} step{'s' * (steps != 1)}", flush=True)

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from slotaudio.cli.recordings import CHANNEL_HELP, channel_number, spooled
+from slotaudio.cli.options import Channel, Device, Model, Threads, channel_number
+from slotaudio.cli.recordings import spooled
 from slotaudio.cli.reporting import progress_bar, waiting
 from slotaudio.errors import UserError
 
@@ -21,9 +22,7 @@ def extract(
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Ends in .wav or .flac.")],
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="Bundled name, folder, or organisation/name on the Hugging Face hub.")
-    ] = "default",
+    model: Model = "default",
     least: Annotated[
         float,
         typer.Option(
@@ -31,10 +30,10 @@ def extract(
             help="Probability that the voice is the example's from which on it is written; 0 always is.",
         ),
     ] = 0.5,
-    channel: Annotated[str, typer.Option(metavar="N|mix", help=CHANNEL_HELP)] = "mix",
+    channel: Channel = "mix",
     joining: Annotated[str, typer.Option(help="As for `slotaudio separate`.")] = "auto",
-    device: Annotated[str | None, typer.Option(help="Where to compute, such as 'cpu' or 'cuda'.")] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads to compute with; torch decides by default.")] = None,
+    device: Device = None,
+    threads: Threads = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace an existing output.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no report.")] = False,
 ) -> None:

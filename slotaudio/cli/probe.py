@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slotaudio.cli.embed import make
+from slotaudio.cli.options import Device, Threads
 from slotaudio.cli.reporting import progress_bar, waiting
 from slotaudio.errors import UserError
 from slotaudio.writing import check_free, replacing
@@ -47,8 +48,8 @@ def probe(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="CSV", help="Also write the table there.")
     ] = None,
-    device: Annotated[str | None, typer.Option(help="Where to compute, such as 'cpu' or 'cuda'.")] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads to compute with; torch decides by default.")] = None,
+    device: Device = None,
+    threads: Threads = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace an existing output.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:

@@ -6,34 +6,11 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from slotaudio.cli.reporting import report
 from slotaudio.errors import OutputExists, UserError
 
 _FILES = (".flac", ".mp3", ".npz", ".ogg", ".rttm", ".wav")
-
-SkipExisting = Annotated[
-    bool,
-    typer.Option("--skip-existing", help="Leave recordings alone whose outputs are there: a second run does the rest."),
-]
-
-CHANNEL_HELP = "Of recordings with several: the one to take, from 1, or 'mix'."
-
-
-def channel_number(text: str) -> int | None:
-    """Return the channel that ``--channel`` stands for; None for a mix of all.
-
-    Raises:
-        UserError: it is neither.
-    """
-    if text == "mix":
-        return None
-    if not text.isdecimal() or int(text) < 1:
-        raise UserError(f"--channel {text!r}: give a number from 1, or 'mix'")
-    return int(text)
 
 
 @contextmanager

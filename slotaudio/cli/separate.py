@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from slotaudio.cli.counting import counted
-from slotaudio.cli.recordings import CHANNEL_HELP, SkipExisting, channel_number, for_each, recordings_in
+from slotaudio.cli.options import Channel, Device, Force, Model, Quiet, SkipExisting, Threads, channel_number
+from slotaudio.cli.recordings import for_each, recordings_in
 from slotaudio.cli.reporting import progress_bar, waiting
 from slotaudio.cli.separate_list import separate_list
 from slotaudio.errors import UserError
@@ -39,9 +40,7 @@ def separate(
     shard: Annotated[
         str | None, typer.Option(metavar="I/N", help="Of the list, only the I-th of N parts: for disks without locks.")
     ] = None,
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="Bundled name, folder, or organisation/name on the Hugging Face hub.")
-    ] = "default",
+    model: Model = "default",
     sources: Annotated[
         str | None,
         typer.Option(
@@ -65,13 +64,13 @@ def separate(
             help="Let the outputs add up to the recording, even if the model has learned to leave noise out.",
         ),
     ] = False,
-    channel: Annotated[str, typer.Option(metavar="N|mix", help=CHANNEL_HELP)] = "mix",
+    channel: Channel = "mix",
     mask: Annotated[str | None, typer.Option(help="'wiener' or 'binary'; the model's own by default.")] = None,
     format: Annotated[str, typer.Option(help="'wav' or 'flac'.")] = "wav",
     subtype: Annotated[
         str | None, typer.Option(help="PCM_16, PCM_24 or FLOAT; by default as deep as the recording.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", "-f", help="Replace existing outputs.")] = False,
+    force: Force = False,
     skip_existing: SkipExisting = False,
     plot: Annotated[
         bool,
@@ -81,12 +80,12 @@ def separate(
             "slots keep their identity (NAME_identity.png).",
         ),
     ] = False,
-    device: Annotated[str | None, typer.Option(help="Where to compute, such as 'cpu' or 'cuda'.")] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads to compute with; torch decides by default.")] = None,
+    device: Device = None,
+    threads: Threads = None,
     precision: Annotated[
         str, typer.Option(help="'fp32', or 'bf16', which takes a third less time where the machine has it.")
     ] = "fp32",
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no list of what was written.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Separate recordings into their sources.
 

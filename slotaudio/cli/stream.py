@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from slotaudio.cli.options import Channel, Device, Force, Model, Threads, channel_number
 from slotaudio.cli.recordings import check_folder
 from slotaudio.cli.reporting import waiting
 from slotaudio.errors import UserError
@@ -26,6 +27,7 @@ def stream(
     ],
     rate: Annotated[int, typer.Option("--rate", "-r", help="Samples per second of what comes in.")] = 16000,
     channels: Annotated[int, typer.Option(help="Channels of what comes in, interleaved.")] = 1,
+    channel: Channel = "mix",
     encoding: Annotated[
         str, typer.Option(help="Of the samples: s16le, s32le or f32le, as ffmpeg calls them.")
     ] = "s16le",
@@ -40,9 +42,7 @@ def stream(
         int | None,
         typer.Option(metavar="N", help="Also write slot N to standard output, encoded as what comes in, for a player."),
     ] = None,
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="Bundled name, folder, or organisation/name on the Hugging Face hub.")
-    ] = "default",
+    model: Model = "default",
     sources: Annotated[
         str | None, typer.Option(metavar="N|N-M|unknown", help="How many sources there are; see `slotaudio separate`.")
     ] = None,
@@ -56,9 +56,9 @@ def stream(
     keep_noise: Annotated[
         bool, typer.Option("--keep-noise", help="Leave no noise out; see `slotaudio separate`.")
     ] = False,
-    force: Annotated[bool, typer.Option("--force", "-f", help="Replace existing outputs.")] = False,
-    device: Annotated[str | None, typer.Option(help="Where to compute, such as 'cpu' or 'cuda'.")] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads to compute with; torch decides by default.")] = None,
+    force: Force = False,
+    device: Device = None,
+    threads: Threads = None,
     precision: Annotated[str, typer.Option(help="'fp32' or 'bf16'; see `slotaudio separate`.")] = "fp32",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say neither the delay nor what was written.")] = False,
 ) -> None:
@@ -87,6 +87,7 @@ def stream(
             "ahead": ahead,
             "long_window": window,
             "keep_noise": keep_noise,
+            "channel": channel_number(channel),
         }
         separator = Separator.from_pretrained(
             model, **options, windows_at_once=1, device=device, threads=threads, precision=precision

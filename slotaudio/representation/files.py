@@ -13,6 +13,7 @@ import numpy as np
 from slotaudio.audio import AudioReader
 from slotaudio.errors import UserError
 from slotaudio.representation.embedding import Embedder, Embedding, joined, stepwise
+from slotaudio.separation.intake import channel_map
 from slotaudio.writing import check_free, replacing
 
 _BUFFER = 1 << 20
@@ -23,6 +24,7 @@ def embed_file(
     path: str | os.PathLike[str],
     target: str | os.PathLike[str],
     *,
+    channel: int | None = None,
     force: bool = False,
     progress: Callable[[float], None] | None = None,
     **about: str | float,
@@ -33,6 +35,7 @@ def embed_file(
         embedder: from `slotaudio.representation.embedder`.
         path: WAV, FLAC, OGG or MP3.
         target: ends in .npz.
+        channel: the one to be taken of the recording's, from 1; None gives the embedder all.
         force: replace an existing file.
         progress: called with the share that is done, 0 to 1.
         about: written beside the arrays, such as the name of the model.
@@ -42,15 +45,17 @@ def embed_file(
 
     Raises:
         AudioFileError: the recording cannot be read.
-        UserError: the file exists, or cannot be written.
+        UserError: the file exists, or cannot be written; there is no such channel.
     """
     with AudioReader(path) as reader:
         info, about = reader.info, {**about, "recording": reader.info.path.name}
+        wanted = info.channels if channel is None else 1
+        take = channel_map(info.channels, wanted, str(path), info.sample_rate, channel)
 
         def blocks() -> Iterator[Any]:
             done = 0
             for block in reader:
-                yield block
+                yield take(block[None])[0]
                 done += block.shape[-1]
                 about["duration"] = done / info.sample_rate
                 if progress is not None and info.frames:

@@ -101,7 +101,7 @@ def channel_map(
         UserError: there is no such channel, or neither mixing down to one channel nor copying one channel does it.
     """
     if channel is not None:
-        if channel > channels:
+        if not 1 <= channel <= channels:
             raise UserError(f"{name} has no channel {channel}; choose from 1 to {channels}")
         return lambda wave: repeat(wave[:, channel - 1], "batch time -> batch wanted time", wanted=wanted)
     if channels == wanted:
