@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from slotaudio.cli.evaluate_long import CONVERSATIONS, TIMELINES, evaluate_conversations
+from slotaudio.cli.options import Device, Force, Threads
 from slotaudio.cli.reporting import progress_bar, waiting
 from slotaudio.errors import DataError, UserError
 
 if TYPE_CHECKING:
     from slotaudio.evaluation.results import Result
-    from slotaudio.evaluation.rows import Row
 
 _NAMES = ("scores.csv", "summary.csv", "mixtures.csv", TIMELINES)
 _MIXTURES = 100
@@ -102,9 +102,9 @@ def evaluate(
             "--set", metavar="KEY=VALUE", help="An option of data or oracle: data.length=min, frontend.hop=256."
         ),
     ] = None,
-    device: Annotated[str | None, typer.Option(help="Where to compute, such as 'cpu' or 'cuda'.")] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads to compute with; torch decides by default.")] = None,
-    force: Annotated[bool, typer.Option("--force", "-f", help="Replace existing outputs.")] = False,
+    device: Device = None,
+    threads: Threads = None,
+    force: Force = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
     """Measure how well models separate seeded mixtures, with confidence intervals, beside oracle masks.
@@ -123,8 +123,10 @@ def evaluate(
     with waiting("loading", quiet):
         from slotaudio.evaluation import results as found
         from slotaudio.evaluation.data import evaluation_data, items
+        from slotaudio.evaluation.rows import rows_of
         from slotaudio.evaluation.table import BY
         from slotaudio.model import use_threads
+        from slotaudio.spec import Spec
         from slotaudio.toml import set_value
 
         use_threads(threads)
@@ -133,14 +135,14 @@ def evaluate(
             if assignment.partition(".")[0] not in table:
                 raise UserError(f"--set {assignment}: the tables are data and frontend, as in --set data.length=min")
             set_value(table, assignment)
-        rows, rate = _rows(
+        rows, rate = rows_of(
             _many(model),
             autoencoder,
             joinings=_many(joining) if not table1 else ["reference", "blind"],
             masks=_many(masks) or (["ibm", "wiener"] if table1 else []),
             oracle=_many(oracle) or (["ibm", "wiener"] if table1 or model == "oracle" else []),
             windows=[_number(window) for window in _many(windows)],
-            frontend=table["frontend"],
+            frontend=Spec.of(table["frontend"]),
             device=device,
             keep_noise=keep_noise,
         )
@@ -215,49 +217,6 @@ def _prepare(output: Path, force: bool) -> None:
         probe.unlink()
     except OSError as error:
         raise DataError(f"cannot write to {output}: {error.strerror}") from None
-
-
-def _rows(
-    models: Sequence[str],
-    autoencoder: str,
-    *,
-    joinings: Sequence[str],
-    masks: Sequence[str],
-    oracle: Sequence[str],
-    windows: Sequence[float],
-    frontend: dict[str, Any],
-    device: str | None,
-    keep_noise: bool,
-) -> tuple[list["Row"], int]:
-    """Return the rows of the table and the sample rate that all of them share."""
-    from dataclasses import replace
-
-    from slotaudio.compose import build
-    from slotaudio.evaluation.rows import informed_rows, model_rows
-    from slotaudio.model import on_device
-    from slotaudio.pretrained import from_pretrained
-    from slotaudio.spec import Spec
-
-    loaded = {name: on_device(device, from_pretrained(name)) for name in models if name != "oracle"}
-    recalling = from_pretrained(autoencoder) if autoencoder else None
-    stft = Spec.of(frontend)
-    rates = {name: each.sample_rate for name, each in loaded.items()}
-    if recalling is not None:
-        rates[autoencoder] = recalling.sample_rate
-    if oracle:
-        rates["oracle"] = build("frontend", stft).sample_rate
-    if len(set(rates.values())) != 1:
-        raise UserError(f"all rows need one sample rate; there are: {rates or 'no rows at all'}")
-    known = list(dict.fromkeys(each.window for each in loaded.values() if each.window is not None))
-    rows = []
-    for window in windows or known or [0.5]:
-        rows += informed_rows(stft, window, oracle, joinings)
-    if recalling is not None:
-        kept = recalling.specs.get("frontend", Spec("slotaudio/stft"))
-        rows += informed_rows(kept, recalling.window or 0.5, masks or ["wiener"], joinings, recalling)
-    for name, each in loaded.items():
-        rows += [replace(row, system=Path(name).name) for row in model_rows(each, masks, joinings, keep_noise)]
-    return rows, next(iter(rates.values()))
 
 
 def _publish(results: "Sequence[Result]", labels: Sequence[str]) -> None:

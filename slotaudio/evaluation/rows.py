@@ -2,15 +2,18 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from slotaudio.compose import build
 from slotaudio.errors import UserError
-from slotaudio.model import SlotModel
+from slotaudio.model import SlotModel, on_device
+from slotaudio.pretrained import from_pretrained
 from slotaudio.separation.oracle import Recall, Truth, oracle
 from slotaudio.separation.separated import Separated
 from slotaudio.separation.separator import Separator
@@ -60,6 +63,55 @@ class Row:
             separator.model.decoder.rewind(separator.framing)
         reference = sources if self.joining == "reference" else None
         return separator(mixture, reference=reference)
+
+
+def rows_of(
+    models: Sequence[str],
+    autoencoder: str = "",
+    *,
+    frontend: Spec,
+    joinings: Sequence[str] = ("blind",),
+    masks: Sequence[str] = (),
+    oracle: Sequence[str] = (),
+    windows: Sequence[float] = (),
+    device: str | None = None,
+    keep_noise: bool = False,
+) -> tuple[list[Row], int]:
+    """Return the rows of saved models and of what they are compared with, and the sample rate that all of them share.
+
+    Args:
+        models: names, as for `slotaudio.pretrained.from_pretrained`; ``"oracle"`` is passed over.
+        autoencoder: name of the model whose recall has rows of its own; none if empty.
+        frontend: of the oracle.
+        joinings, masks: of all rows, see `Row`.
+        oracle: masks of rows that know the sources.
+        windows: of the oracle, in seconds; those of the models by default.
+        device: where the models compute.
+        keep_noise: let models leave no noise out.
+
+    Raises:
+        PretrainedError: a model cannot be loaded.
+        UserError: other sample rates, or no rows at all; or as for `model_rows` and `informed_rows`.
+    """
+    loaded = {name: on_device(device, from_pretrained(name)) for name in models if name != "oracle"}
+    recalling = from_pretrained(autoencoder) if autoencoder else None
+    rates = {name: each.sample_rate for name, each in loaded.items()}
+    if recalling is not None:
+        rates[autoencoder] = recalling.sample_rate
+    if oracle:
+        rates["oracle"] = build("frontend", frontend).sample_rate
+    if len(set(rates.values())) != 1:
+        raise UserError(f"all rows need one sample rate; there are: {rates or 'no rows at all'}")
+    known = list(dict.fromkeys(each.window for each in loaded.values() if each.window is not None))
+    rows = []
+    for window in windows or known or [0.5]:
+        rows += informed_rows(frontend, window, oracle, joinings)
+    if recalling is not None:
+        kept = recalling.specs.get("frontend", Spec("slotaudio/stft"))
+        rows += informed_rows(kept, recalling.window or 0.5, masks or ["wiener"], joinings, recalling)
+    for name, each in loaded.items():
+        rows += [replace(row, system=Path(name).name) for row in model_rows(each, masks, joinings, keep_noise)]
+    return rows, next(iter(rates.values()))
 
 
 def model_rows(
