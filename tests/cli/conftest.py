@@ -1,7 +1,15 @@
-"""What the command-line tests share: a model small enough to be made anew for every session."""
+"""What the command-line tests share: a model small enough to be made anew for every session.
+
+Lets them import how commands are run, which lies beside them.
+"""
+
+import sys
+from pathlib import Path
 
 import pytest
 import torch
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(scope="session")

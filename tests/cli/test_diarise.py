@@ -3,16 +3,10 @@
 import numpy as np
 import pytest
 import soundfile
+from running import run
 
 from slotaudio.cli import diarise as diarise_command
-from slotaudio.cli import main
 from slotaudio.rttm import Turn, read_rttm
-
-
-def run(capsys, *arguments):
-    with pytest.raises(SystemExit) as ended:
-        main(["diarise", *map(str, arguments)])
-    return ended.value.code or 0, *capsys.readouterr()
 
 
 @pytest.fixture
@@ -26,7 +20,7 @@ def recording(tmp_path):
 def test_turns_and_their_error(tiny_model, recording, tmp_path, capsys):
     (tmp_path / "true.rttm").write_text("SPEAKER talk 1 0.0 0.75 <NA> <NA> ann <NA> <NA>\n")
     options = ["-o", tmp_path / "out", "-m", tiny_model, "--speakers", "1-2"]
-    code, out, err = run(capsys, recording, *options, "--reference", tmp_path / "true.rttm")
+    code, out, err = run("diarise", capsys, recording, *options, "--reference", tmp_path / "true.rttm")
     assert code == 0, err
     target = tmp_path / "out" / "my talk.rttm"
     assert out.startswith(f"{target}: ")
@@ -36,15 +30,19 @@ def test_turns_and_their_error(tiny_model, recording, tmp_path, capsys):
     assert {turn.recording for turn in found} == {"my_talk"}
     assert all(turn.end < 0.9 or turn.start > 1.8 for turn in found)
     assert [path.name for path in target.parent.iterdir()] == ["my talk.rttm"]
-    assert "exists already" in run(capsys, recording, *options)[2]
-    assert run(capsys, recording, *options, "--skip-existing") == (0, "", "slotaudio: 0 of 1 done, 1 left alone\n")
+    assert "exists already" in run("diarise", capsys, recording, *options)[2]
+    assert run("diarise", capsys, recording, *options, "--skip-existing") == (
+        0,
+        "",
+        "slotaudio: 0 of 1 done, 1 left alone\n",
+    )
 
 
 @pytest.mark.filterwarnings("ignore:.*silent:UserWarning")
 def test_silence_gives_an_empty_file_and_a_warning(tiny_model, tmp_path, capsys):
     soundfile.write(tmp_path / "quiet.wav", np.zeros(16000), 16000)
     with pytest.warns(UserWarning, match="nobody speaks in"):
-        code, _, _ = run(capsys, tmp_path / "quiet.wav", "-o", tmp_path, "-m", tiny_model, "-q")
+        code, _, _ = run("diarise", capsys, tmp_path / "quiet.wav", "-o", tmp_path, "-m", tiny_model, "-q")
     assert code == 0
     assert (tmp_path / "quiet.rttm").read_text() == ""
 
@@ -62,7 +60,7 @@ def test_silence_gives_an_empty_file_and_a_warning(tiny_model, tmp_path, capsys)
     ],
 )
 def test_impossible_options(tiny_model, recording, tmp_path, capsys, arguments, message):
-    code, _, err = run(capsys, recording, "-o", tmp_path / "out", "-m", tiny_model, *arguments)
+    code, _, err = run("diarise", capsys, recording, "-o", tmp_path / "out", "-m", tiny_model, *arguments)
     assert code == 2
     assert message in err
     assert not (tmp_path / "out").exists()
@@ -71,14 +69,14 @@ def test_impossible_options(tiny_model, recording, tmp_path, capsys, arguments, 
 def test_the_help_names_all_that_counts_as_a_turn(capsys):
     from slotaudio.diarisation import TurnRule
 
-    words = run(capsys, "--help")[1].replace("│", " ").split()
+    words = run("diarise", capsys, "--help")[1].replace("│", " ").split()
     for name, field in TurnRule.__dataclass_fields__.items():
         assert any(word.strip(",") == f"{name}={field.default}" for word in words), name
 
 
 def test_one_turn_of_one_speaker(tiny_model, tmp_path, capsys):
     soundfile.write(tmp_path / "a.wav", np.random.default_rng(0).standard_normal(16000) * 0.05, 16000)
-    found = run(capsys, tmp_path / "a.wav", "-o", tmp_path, "-m", tiny_model, "--speakers", 1)
+    found = run("diarise", capsys, tmp_path / "a.wav", "-o", tmp_path, "-m", tiny_model, "--speakers", 1)
     assert found == (0, f"{tmp_path / 'a.rttm'}: 1 turn of 1 speaker\n", "")
 
 
@@ -90,7 +88,7 @@ def test_the_collar_counts():
 
 def test_a_recording_that_fails_stops_nobody_and_is_not_forgotten(tiny_model, recording, tmp_path, capsys):
     options = ["-o", tmp_path / "out", "-m", tiny_model, "-q"]
-    code, _, err = run(capsys, tmp_path / "missing.wav", recording, *options)
+    code, _, err = run("diarise", capsys, tmp_path / "missing.wav", recording, *options)
     assert code == 2
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["my talk.rttm"]
     assert "missing.wav does not exist" in err
@@ -100,6 +98,6 @@ def test_two_recordings_of_one_name_are_refused(tiny_model, recording, tmp_path,
     second = tmp_path / "elsewhere" / recording.with_suffix(".flac").name
     second.parent.mkdir()
     soundfile.write(second, *soundfile.read(recording))
-    code, out, err = run(capsys, recording, second, "-o", tmp_path / "out", "-m", tiny_model, "-f")
+    code, out, err = run("diarise", capsys, recording, second, "-o", tmp_path / "out", "-m", tiny_model, "-f")
     assert (code, out) == (2, "")
     assert f"{recording} and {second} would have outputs of one name" in err

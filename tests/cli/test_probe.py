@@ -5,14 +5,7 @@ import csv
 import numpy as np
 import pytest
 import soundfile
-
-from slotaudio.cli import main
-
-
-def run(capsys, *arguments):
-    with pytest.raises(SystemExit) as ended:
-        main(["probe", *map(str, arguments)])
-    return ended.value.code or 0, *capsys.readouterr()
+from running import run
 
 
 def test_table_and_file(tiny_model, tmp_path, capsys):
@@ -22,7 +15,7 @@ def test_table_and_file(tiny_model, tmp_path, capsys):
         noise = np.random.default_rng(number).standard_normal(9600)
         soundfile.write(folder / name / f"{number}.wav", 0.05 * noise, 16000)
     options = ["--utterances", 2, "--folds", 2, "--span", "utterance,window", "-o", tmp_path / "probe.csv", "-q"]
-    code, out, err = run(capsys, folder, "-m", tiny_model, "--features", "auto,mfcc", *options)
+    code, out, err = run("probe", capsys, folder, "-m", tiny_model, "--features", "auto,mfcc", *options)
     assert code == 0, err
     for wanted in ("slots of tiny", "mfcc", "utterance", "chance"):
         assert wanted in out
@@ -31,7 +24,7 @@ def test_table_and_file(tiny_model, tmp_path, capsys):
         (features, span) for features in ("slots of tiny", "mfcc") for span in ("utterance", "window")
     ]
     assert {row["utterances"] for row in rows} == {"4"}
-    code, _, err = run(capsys, folder, *options)
+    code, _, err = run("probe", capsys, folder, *options)
     assert code == 2
     assert "exists already" in err
 
@@ -46,7 +39,7 @@ def test_table_and_file(tiny_model, tmp_path, capsys):
     ],
 )
 def test_refusals(capsys, arguments, message):
-    code, _, err = run(capsys, *arguments, "-q")
+    code, _, err = run("probe", capsys, *arguments, "-q")
     assert code == 2
     assert message in err
 
@@ -60,6 +53,6 @@ def test_the_options_of_a_probe_reach_it(capsys, monkeypatch):
 
     monkeypatch.setattr("slotaudio.evaluation.probe.probe", probe)
     options = ["--mixed", "--window", 0.5, "--folds", 3, "--utterances", 4, "--examples", 50, "--seed", 6]
-    run(capsys, "bundled", "--features", "mfcc", "-q", *options)
+    run("probe", capsys, "bundled", "--features", "mfcc", "-q", *options)
     del given["progress"]
     assert given == {"mixed": True, "window": 0.5, "folds": 3, "utterances": 4, "most": 50, "seed": 6}

@@ -47,14 +47,14 @@ def wait_for(condition: object, seconds: float = 90.0) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*mixed down:UserWarning")
-def test_a_pipe_gives_what_the_file_gives_and_a_slot_can_be_heard(tiny_model, tmp_path):
+@pytest.mark.parametrize("channel", ["mix", "2"])
+def test_a_pipe_gives_what_the_file_gives_and_a_slot_can_be_heard(tiny_model, tmp_path, channel):
     samples = noise(2.3, channels=2)
     soundfile.write(tmp_path / "stream.wav", samples, RATE, subtype="PCM_16")
+    options = ["-m", str(tiny_model), "--channel", channel]
     with pytest.raises(SystemExit):
-        main(["separate", str(tmp_path / "stream.wav"), "-q", "-o", str(tmp_path / "file"), "-m", str(tiny_model)])
-    code, out, err = run(
-        samples.tobytes(), "-o", tmp_path / "pipe", "-m", tiny_model, "--channels", 2, "--slot", 2
-    )  # fmt: skip
+        main(["separate", str(tmp_path / "stream.wav"), "-q", "-o", str(tmp_path / "file"), *options])
+    code, out, err = run(samples.tobytes(), "-o", tmp_path / "pipe", *options, "--channels", 2, "--slot", 2)
     assert code == 0
     assert "s behind" in err
     for slot in (1, 2):
@@ -97,6 +97,7 @@ def test_a_player_that_leaves_does_not_end_the_recording(tiny_model, tmp_path):
         (b"", [], "held no samples"),
         (bytes(100), ["--encoding", "u8"], "choose s16le, s32le, f32le"),
         (bytes(100), ["--channels", "0"], "0 channels"),
+        (bytes(100), ["--channels", "2", "--channel", "3"], "no channel 3; choose from 1 to 2"),
         (bytes(100), ["--slot", "3"], "the model has 2"),
         (bytes(100), ["--rate", "10"], "10 Hz is not an int"),
         (bytes(100), ["--output", "live.wav"], "-o live.wav: give a folder"),
