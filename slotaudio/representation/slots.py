@@ -1,5 +1,6 @@
 """Slots over time: the set of vectors behind the outputs of a `Separator`, step by step."""
 
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -10,7 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from slotaudio.model import SlotModel
-from slotaudio.representation.embedding import Embedding
+from slotaudio.representation.embedding import Embedding, joined
+from slotaudio.separation.intake import Blocks, Wave, opened
 
 if TYPE_CHECKING:
     from slotaudio.separation.observation import Observation
@@ -77,6 +79,17 @@ def slots_over_time(
     if stream.received:
         stream.finish()
         yield from steps.finished(stream.received / sample_rate, last=True)
+
+
+def all_slots(
+    separator: "Separator",
+    source: Wave | str | os.PathLike[str] | Blocks,
+    sample_rate: int | None = None,
+    attention: bool = True,
+) -> Embedding:
+    """Return the slots of a whole recording; see `Separator.slots`."""
+    with opened(source, sample_rate, separator.sample_rate) as (blocks, rate, name):
+        return joined(list(slots_over_time(separator, (block[0] for block in blocks), rate, attention, name)))
 
 
 class Steps:

@@ -1,11 +1,13 @@
 """The blocks of a recording go in, pieces of its sources come out: the loop of everything that takes recordings."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from jaxtyping import Float
 from torch import Tensor
 
+from slotaudio.separation.intake import Blocks, UpToDamage, Wave, opened
 from slotaudio.separation.joining import JoiningRule
 from slotaudio.separation.observation import Observation
 
@@ -44,3 +46,19 @@ def pieces(
             progress(stream.received / sample_rate)
     if stream.received:
         yield stream.finish()
+
+
+def streamed(
+    separator: "Separator",
+    source: Wave | str | os.PathLike[str] | Blocks,
+    sample_rate: int | None = None,
+    observer: Callable[[Observation], None] | None = None,
+) -> Iterator[Float[Tensor, "slots wanted _"]]:
+    """Yield the pieces of one recording that hold samples; see `Separator.stream`."""
+    with opened(source, sample_rate, separator.sample_rate) as (blocks, rate, name):
+        recording = UpToDamage(blocks)
+        for piece in pieces(separator, recording, rate, name, observer=observer):
+            if piece.shape[-1]:
+                yield piece[0]
+        if recording.damage is not None:
+            raise recording.damage

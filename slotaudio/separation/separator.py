@@ -13,12 +13,12 @@ from slotaudio.errors import UserError
 from slotaudio.model import SlotModel, on_device, use_threads
 from slotaudio.schema import check_arguments
 from slotaudio.separation.framing import Framing
-from slotaudio.separation.intake import Blocks, UpToDamage, Wave, channel_map, check_rate, opened
+from slotaudio.separation.intake import Blocks, Wave, channel_map, check_rate
 from slotaudio.separation.joining import JoiningRule
 from slotaudio.separation.level import TRAINED
 from slotaudio.separation.masks import mask_function
 from slotaudio.separation.observation import Observation
-from slotaudio.separation.pieces import pieces
+from slotaudio.separation.pieces import streamed
 from slotaudio.separation.predictor import WindowPredictor
 from slotaudio.separation.presence import PresenceMeter, source_range
 from slotaudio.separation.rules import blind_rules
@@ -195,13 +195,7 @@ class Separator:
         Raises:
             UserError, AudioFileError: as for calling the separator, and a file or block of another rate than given.
         """
-        with opened(source, sample_rate, self.sample_rate) as (blocks, rate, name):
-            recording = UpToDamage(blocks)
-            for piece in pieces(self, recording, rate, name, observer=observer):
-                if piece.shape[-1]:
-                    yield piece[0]
-            if recording.damage is not None:
-                raise recording.damage
+        return streamed(self, source, sample_rate, observer)
 
     def slots(
         self,
@@ -223,11 +217,9 @@ class Separator:
         Raises:
             UserError, AudioFileError: as for calling the separator.
         """
-        from slotaudio.representation import joined
-        from slotaudio.representation.slots import slots_over_time
+        from slotaudio.representation.slots import all_slots
 
-        with opened(source, sample_rate, self.sample_rate) as (blocks, rate, name):
-            return joined(list(slots_over_time(self, (block[0] for block in blocks), rate, attention, name)))
+        return all_slots(self, source, sample_rate, attention)
 
     def extract(
         self,
