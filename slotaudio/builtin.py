@@ -54,6 +54,7 @@ def slotaudio_objectives() -> Mapping[str, str]:
         "local": "slotaudio.objectives.local:Local",
         "mixit": "slotaudio.objectives.mixit:MixIT",
         "remix": "slotaudio.objectives.remix:Remix",
+        "semi_supervised": "slotaudio.objectives.semi_supervised:SemiSupervised",
         "speaker_labels": "slotaudio.objectives.speaker_labels:SpeakerLabels",
         "supervised": "slotaudio.objectives.supervised:Supervised",
         "autoencoder": "slotaudio.objectives.autoencoder:Autoencoder",

@@ -34,6 +34,7 @@ COMPOSED: Mapping[str, str] = {
     "objective/autoencoder": 'preset("audioslots-small", slots=1)',
     "objective/local": f"compose({_BANDS})",
     "objective/mixit": 'preset("audioslots-small", slots=4)',
+    "objective/semi_supervised": 'preset("audioslots-small", slots=4)',
     "objective/pase": f'compose(frontend="waveform", encoder="pase", {_ENCODES}, window=None)',
     "objective/relative_mse": f"compose({_MUSIC}, window=None)",
 }

@@ -1,6 +1,6 @@
 """`Blend`: several data sets at once, each in its share."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,14 @@ class Blend(Dataset[Item]):
         size: items of an epoch.
         seed: with the epoch and the index it decides the part; also that of every part.
         rate: samples per second.
+        unlabelled: parts whose sources are hidden from the training: their items have one source, the mixture, no
+            names of speakers, and ``metadata["unlabelled"]``, by which `semi_supervised` knows them.
         path, seconds, groups, cache, fixed: for every part that has such an option and does not set it itself;
             None leaves it to the part.
 
     Raises:
-        DataError: no parts, other names in `shares` than in `parts`, or shares that are negative or all zero.
+        DataError: no parts, other names in `shares` or `unlabelled` than in `parts`, or shares that are negative or all
+            zero.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Blend(Dataset[Item]):
         seed: int = 0,
         rate: int = 16000,
         *,
+        unlabelled: Sequence[str] = (),
         path: str | Path | None = None,
         seconds: float | None = None,
         groups: Mapping[str, float] | None = None,
@@ -54,6 +58,8 @@ class Blend(Dataset[Item]):
     ) -> None:
         if not parts or set(parts) != set(shares):
             raise DataError(f"blend: its parts are {_names(parts)}, its shares are for {_names(shares)}; give each one")
+        if not set(unlabelled) <= set(parts):
+            raise DataError(f"blend: unlabelled = {sorted(unlabelled)}; its parts are {_names(parts)}")
         if min(shares.values()) < 0 or sum(shares.values()) <= 0:
             raise DataError(f"blend: shares {dict(shares)} may not be negative, nor all zero")
         offered = {"path": path, "seconds": seconds, "groups": groups, "cache": cache, "fixed": fixed}
@@ -63,6 +69,7 @@ class Blend(Dataset[Item]):
             if not len(part):
                 raise DataError(f"blend: its part {name!r} is empty")
         self.chances = np.array([shares[name] for name in parts]) / sum(shares.values())
+        self.unlabelled = [name in unlabelled for name in parts]
         self.sample_rate = rate
         self.size = size
         self.epochs = Epochs(seed, fixed)
@@ -85,10 +92,13 @@ class Blend(Dataset[Item]):
     def __getitem__(self, index: int) -> Item:
         if not 0 <= index < self.size:
             raise IndexError(index)
-        part = self.parts[self.epochs.rng(index, 2).choice(len(self.parts), p=self.chances)]
-        item: Item = part[index % len(part)]
-        return item
+        drawn = self.epochs.rng(index, 2).choice(len(self.parts), p=self.chances)
+        part = self.parts[drawn]
+        mixture, sources, metadata = part[index % len(part)]
+        if self.unlabelled[drawn]:
+            return mixture, mixture[None], {**metadata, "speakers": ("",), "unlabelled": True}
+        return mixture, sources, metadata
 
 
-def _names(table: Mapping[str, Any]) -> str:
+def _names(table: Collection[str]) -> str:
     return ", ".join(table) or "none"

@@ -109,6 +109,7 @@ VARIANTS = {
     ("matcher", "fixed"): {"": {"optimal": False, "labelled": True}},
     ("objective", "autoencoder"): {"": {"perfect": "mixture"}},
     ("objective", "mixit"): {"": {"mean_over_items": False, "perfect": None}},
+    ("objective", "semi_supervised"): {"": {}},
     ("objective", "speaker_labels"): {"": {"perfect": None}},  # what it adds looks at slots
     ("objective", "remix"): {
         # its teacher separates with a generator on the device

@@ -49,6 +49,16 @@ def test_a_part_keeps_what_it_sets_itself():
     assert data[0][0].shape == (1, 12000)
 
 
+def test_sources_of_unlabelled_parts_are_hidden():
+    data = blend(unlabelled=["talks"], size=20)
+    hidden = [data[index] for index in range(20) if data[index][2].get("unlabelled")]
+    assert 0 < len(hidden) < 20
+    for mixture, sources, metadata in hidden:
+        assert metadata["id"].startswith("conversation")
+        assert torch.equal(sources, mixture[None])
+        assert not any(metadata["speakers"])
+
+
 def test_parts_of_one_folder_share_what_is_kept_in_memory():
     pairs, talks = blend(cache=True).parts
     assert pairs.folder._cached
@@ -62,6 +72,7 @@ def test_parts_of_one_folder_share_what_is_kept_in_memory():
         ({"shares": {"pairs": 1.0}}, "parts are pairs, talks, its shares are for pairs; give each one"),
         ({"shares": {"pairs": 1.0, "talks": -1.0}}, "may not be negative"),
         ({"shares": {"pairs": 0.0, "talks": 0.0}}, "nor all zero"),
+        ({"unlabelled": ["talk"]}, r"unlabelled = \['talk'\]; its parts are pairs, talks"),
         ({"size": 0}, "its part 'pairs' is empty"),
     ],
 )
