@@ -17,11 +17,17 @@ from slotaudio.types import Features, Slots
 class CarryOver(nn.Module):
     """Chain any bottleneck over the windows of a recording (SAVi's corrector and predictor).
 
-    Kipf et al. 2022, arXiv 2111.12594, equations 1 and 2: the *corrector*, here any bottleneck, updates
+    Kipf et al. 2022, arXiv 2111.12594, section 2: the *corrector*, here any bottleneck, updates
     the slots with what the window shows; the *predictor*, one transformer block in which the slots see
     each other, turns them into the initial slots of the window that follows. Both permute with their
     slots, hence so does the whole recording with the first window's initial slots: identity is kept by
     construction and what is learned is to bind a slot to the voice it already holds.
+
+    The predictor is SAVi's, norms and widths included. The corrector is SAVi's as
+    ``Spec("slot_attention", iterations=1, mlp_dim=0)``: one iteration, no MLP after it. Two things differ all the
+    same. The place of a token enters by waves that are projected and added (`slotaudio.bottlenecks.grid_code`), where
+    SAVi projects the two coordinates themselves and sends the sum through a LayerNorm and an MLP of 64. And the first
+    slots are learned or noise, where SAVi is told where objects are in the first frame.
 
     The scan is the only path: calling window by window with ``initial=previous.carried`` (streaming)
     computes the same as one call.

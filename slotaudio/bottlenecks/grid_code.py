@@ -16,7 +16,8 @@ class GridCode(nn.Module):
 
     Attention over a set of tokens cannot know which frequency or moment a token came from unless the
     token says so (Slot Attention, arXiv 2006.15055, appendix E.2). Waves instead of a table per cell make
-    the code independent of the grid's size.
+    the code independent of the grid's size; Slot Attention and SAVi project the coordinates alone, and
+    have an MLP after the sum.
 
     Args:
         dim: width of the tokens.

@@ -30,7 +30,7 @@ class SlotAttention(nn.Module):
         slots: number of slots K made by `initial_slots` (any number may be passed to the call).
         slot_dim: width of a slot.
         iterations: rounds of attention.
-        mlp_dim: hidden width of the residual MLP; twice `slot_dim` by default.
+        mlp_dim: hidden width of the residual MLP; twice `slot_dim` by default, 0 for none, as in SAVi.
         initial: ``"learned"`` (one query per slot) or ``"gaussian"`` (noise of shared, learned mean
             and variance: the number of slots may then change after training).
         gradient: ``"full"`` through every iteration; ``"implicit"`` through the last one only, taking
@@ -82,8 +82,10 @@ class SlotAttention(nn.Module):
         self.to_queries = nn.Linear(slot_dim, slot_dim, bias=False)
         self.gru = nn.GRUCell(slot_dim, slot_dim)
         hidden = 2 * slot_dim if mlp_dim is None else mlp_dim
-        self.mlp = nn.Sequential(
-            nn.LayerNorm(slot_dim), nn.Linear(slot_dim, hidden), nn.ReLU(), nn.Linear(hidden, slot_dim)
+        self.mlp = (
+            nn.Sequential(nn.LayerNorm(slot_dim), nn.Linear(slot_dim, hidden), nn.ReLU(), nn.Linear(hidden, slot_dim))
+            if hidden
+            else None
         )
         self.presence = nn.Sequential(nn.LayerNorm(slot_dim), nn.Linear(slot_dim, 1)) if presence else None
 
@@ -134,4 +136,4 @@ class SlotAttention(nn.Module):
             weights = attention / (attention.sum(dim=2, keepdim=True) + self.epsilon)
             updates = einsum(weights, values.to(slots.dtype), "rows slots tokens, rows tokens dim -> rows slots dim")
             state = self.gru(updates.flatten(0, 1), slots.flatten(0, 1)).unflatten(0, slots.shape[:2])
-        return state + self.mlp(state).to(state.dtype), attention
+        return state if self.mlp is None else state + self.mlp(state).to(state.dtype), attention

@@ -20,7 +20,7 @@ _MOST_SLOTS = 12
 class MixIT:
     """Add two recordings, separate the sum, and see which slots add up to the one and which to the other.
 
-    Mixture-invariant training, Wisdom et al. 2020, arXiv 2006.12701, equations 2 to 4: of all ``2^K`` ways to give
+    Mixture-invariant training, Wisdom et al. 2020, arXiv 2006.12701, equations 2 and 3: of all ``2^K`` ways to give
     every slot to one of the two recordings, the best one is taken, exactly, and its loss is the mean over both
     of ``10 log10((|x - x̂|² + t |x|²) / |x|²)`` with ``t = 10^(-cap/10)``. It acts on waves, after the masks, since
     compressed magnitudes do not add. The sources of a batch are never looked at: ``sources = 1`` or
@@ -33,7 +33,8 @@ class MixIT:
         stretch: seconds whose slots are given away by themselves, as in `local`; 0 for the whole clip. Short
             stretches let a model tell voices apart before it can follow one.
         cap: dB at which the loss levels off.
-        consistency: share out evenly what the slots together miss of the sum (Wisdom et al. 2019, arXiv 1811.08521).
+        consistency: share out evenly what the slots together miss of the sum (Wisdom et al. 2019, arXiv 1811.08521);
+            the authors of MixIT learn the shares.
 
     Raises:
         UserError: a negative stretch, or a model of fewer than 2 or more than 12 slots.

@@ -18,8 +18,9 @@ class Remix(nn.Module):
 
     RemixIT, Tzinis et al. 2022, arXiv 2202.08862: the teacher separates every recording of a batch, the outputs
     swap recordings, and the student separates these new mixtures, whose sources are known, under the
-    supervised objective. The teacher is then moved towards the student (equation 8, at every batch instead of every few
-    epochs). The sources of a batch are never looked at. After `mixit` this also unlearns over-separation, as in
+    supervised objective. The teacher is then moved towards the student, by a running mean of the weights at every
+    batch, where the authors update it after some epochs. Outputs go to the next recordings in turn, where theirs are
+    shuffled. The sources of a batch are never looked at. After `mixit` this also unlearns over-separation, as in
     teacher-student MixIT (Zhang et al. 2021, arXiv 2106.07843): the student has `sources` targets, and surplus
     slots are taught silence.
 

@@ -176,3 +176,12 @@ def test_bfloat16_autocast_agrees_with_float32_and_keeps_the_competition_exact()
 def test_wrong_options_are_explained(options, message):
     with pytest.raises(UserError, match=message):
         attention(**options)
+
+
+def test_without_an_mlp_the_slots_are_what_the_recurrent_cell_says():
+    module, given_ = attention(0, iterations=1, mlp_dim=0), features(0, steps=1)
+    said = []
+    module.gru.register_forward_hook(lambda cell, inputs, output: said.append(output))
+    found = module(given_, module.initial_slots(2)).vectors
+    assert torch.equal(found.flatten(0, 2), said[0])
+    assert not any("mlp" in name for name, _ in module.named_parameters())

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class QRNN(nn.Module):
-    """Remember the past without recurrent products (Bradbury et al. 2017, arXiv 1611.01576, equations 4 to 6).
+    """Remember the past without recurrent products (Bradbury et al. 2017, arXiv 1611.01576, *fo-pooling*).
 
     With x the frames t - 1 and t: ``z = tanh(W_z x)``, ``f = sigmoid(W_f x)``, ``o = sigmoid(W_o x)``;
     ``c_t = f_t c_(t-1) + (1 - f_t) z_t`` from ``c = 0``; the output is ``o_t c_t``.
