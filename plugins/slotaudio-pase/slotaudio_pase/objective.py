@@ -62,7 +62,7 @@ class PaseWorkers(nn.Module):
         deltas: add first and second differences to the targets, but not to the wave (PASE+).
         context: frames of a target that are predicted from each token; 7 in PASE+.
         fit_frames: frames on which the targets' means and deviations are fitted when training starts.
-        swaps: show each pair to LIM and GIM the other way round as well (PASE+).
+        swaps: of ``"lim"`` and ``"gim"`` those who see each pair the other way round as well; GIM in PASE+.
         contamination: options of `slotaudio_pase.contamination.Contamination`; an empty table is PASE+'s. In training
             the encoder then hears the first chunk spoiled, while the workers' targets are those of the clean one.
             The second chunk stays clean, as in the authors' code.
@@ -86,7 +86,7 @@ class PaseWorkers(nn.Module):
         deltas: bool = False,
         context: int = 1,
         fit_frames: int = 200_000,
-        swaps: bool = False,
+        swaps: tuple[Literal["lim", "gim"], ...] = (),
         contamination: Mapping[str, Any] | None = None,
         seed: int = 0,
     ) -> None:
@@ -156,7 +156,7 @@ class PaseWorkers(nn.Module):
                 pairs = order_pairs(anchor, *self._order(generator), self.spc_frames)
             else:
                 pairs = (local_pairs if worker == "lim" else global_pairs)(anchor, same, other)
-                pairs = swapped(*pairs) if self.swaps else pairs
+                pairs = swapped(*pairs) if worker in self.swaps else pairs
             losses[worker], accuracies[f"{worker}_accuracy"] = head(*pairs)
         return {"loss": torch.stack(list(losses.values())).sum(), **losses, **accuracies}
 

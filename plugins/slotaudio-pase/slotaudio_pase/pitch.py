@@ -13,6 +13,10 @@ QUIET = 1e-4
 """Root mean square below which nothing is voiced: -80 dB of full scale."""
 
 
+LOWEST, HIGHEST = 60.0, 300.0
+"""Pitch in hertz that is looked for, as in PASE."""
+
+
 class Pitch(NamedTuple):
     """Fundamental frequency in hertz, the best guess also where nothing is voiced, and where something is."""
 
@@ -24,8 +28,8 @@ def yin(
     wave: Float[Tensor, "batch time"],
     sample_rate: int,
     hop: int,
-    lowest: float = 60.0,
-    highest: float = 300.0,
+    lowest: float = LOWEST,
+    highest: float = HIGHEST,
     integration: float = 0.04,
 ) -> Pitch:
     """Track the pitch (YIN, de Cheveigné and Kawahara 2002, equations 6 to 8, without the search near the best lag).

@@ -1,5 +1,6 @@
 """What the regression workers are asked for: known descriptions of the wave, one vector per 10 ms."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from slotaudio.resampling import torchaudio
 from slotaudio_pase.gammatone import LogGammatone
-from slotaudio_pase.pitch import filled, yin
+from slotaudio_pase.pitch import LOWEST, filled, yin
 from slotaudio_pase.trunk import HOP
 
 BINS = 2048
@@ -80,7 +81,8 @@ class Cepstrum(nn.Module):
 class Prosody(nn.Module):
     """Interpolated log pitch, whether it is voiced, level in decibels, and zero crossings as a share of the samples.
 
-    PASE tracks the pitch with SWIPE between 60 and 300 Hz; this is `slotaudio_pase.pitch.yin` in the same range.
+    PASE tracks the pitch with SWIPE between 60 and 300 Hz; this is `slotaudio_pase.pitch.yin` in the same range. As
+    there, a wave that is never voiced has the lowest pitch throughout. The level of PASE is not in decibels.
 
     Args:
         sample_rate: in hertz.
@@ -97,6 +99,7 @@ class Prosody(nn.Module):
         frames = wave.shape[-1] // HOP
         pitch = yin(wave, self.sample_rate, HOP)
         contour = filled(pitch.frequency.log(), pitch.voiced)
+        contour = torch.where(pitch.voiced.any(-1, keepdim=True), contour, math.log(LOWEST))
         pieces = nn.functional.pad(wave, (self.window // 2, self.window)).unfold(-1, self.window, HOP)[:, :frames]
         level = 10 * pieces.square().mean(-1).clamp_min(1e-10).log10()
         negative = pieces < 0

@@ -189,10 +189,12 @@ def test_the_encoder_hears_spoiled_speech_and_the_targets_are_clean():
 
 
 def test_swaps_show_every_pair_both_ways():
-    seen = []
-    objective = workers("gim", swaps=True)
+    seen, unswapped = [], []
+    objective = workers("lim", "gim", swaps=("gim",))
     objective.heads["gim"].register_forward_pre_hook(lambda _, pairs: seen.append(pairs))
+    objective.heads["lim"].register_forward_pre_hook(lambda _, pairs: unswapped.append(pairs))
     objective(small_model(), bundled())
+    assert [len(pair) for pair in unswapped[0]] == [4, 4]
     together, apart = (pair[..., 0] for pair in seen[0])
     anchor, same, other = together[:4, :12], together[:4, 12:], apart[:4, 12:]
     assert torch.equal(together[4:], torch.cat([same, anchor], dim=1))

@@ -77,6 +77,14 @@ def test_prosody_of_a_tone_and_of_noise():
     assert crossings.mean() < 0.05
 
 
+def test_what_is_never_voiced_has_the_lowest_pitch():
+    waves = torch.stack([torch.zeros(16000), noise(0, 16000) / 1000])
+    contour, voiced = TARGETS["prosody"](16000)(waves)[:, :2].unbind(1)
+    silent = voiced.sum(-1) == 0
+    assert silent[0]
+    torch.testing.assert_close(contour[silent], torch.full_like(contour[silent], math.log(60)))
+
+
 def test_differences_and_context():
     ramp = torch.arange(20.0).expand(1, 2, 20)
     found = described_anew(ramp, deltas=True, context=1)
