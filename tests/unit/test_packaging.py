@@ -1,5 +1,6 @@
 """What is built is what runs: the wheel holds everything that the code reads beside itself."""
 
+import re
 import subprocess
 import sys
 import tarfile
@@ -50,3 +51,11 @@ def test_torch_is_capped_where_torchaudio_ends():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert "torch>=2.11,<2.15" in project["dependencies"]
     assert all("==" not in dependency for dependency in project["dependencies"])
+
+
+def test_every_paper_that_code_cites_is_on_the_page_of_papers():
+    cited = re.compile(r"arXiv\s+(\d{4}\.\d{4,5})")
+    code = [path for place in ("slotaudio", "plugins") for path in (ROOT / place).rglob("*.py")]
+    named = {number for path in code for number in cited.findall(path.read_text(encoding="utf-8"))}
+    assert len(named) > 30
+    assert named <= set(cited.findall((ROOT / "docs/reference/papers.md").read_text(encoding="utf-8")))
