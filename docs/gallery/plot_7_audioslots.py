@@ -25,8 +25,8 @@ for name, spec in model.specs.items():
     print(f"{name:<11}{weights:>6.1f} M  {spec.name}  {options}")
 
 # %%
-# The paper gives the spectrogram of a window of 0.5 s as 256 bands and 64 frames, and the encoder's grid as an
-# eighth of either. The small version has the same grids:
+# The paper gives the encoder's grid for a window of 0.5 s, 32 x 8. A ResNet that does not pool in its root divides by
+# eight, which makes a spectrogram of 256 bands and 64 frames. The small version has the same grids:
 
 small = preset("audioslots-small", frontend={"framing": "end_pad"})
 window = torch.randn(1, 1, small.window_samples)
@@ -39,7 +39,8 @@ print("tokens  ", small.encode(window).tokens.shape[2], "= 32 x 8")
 # :doc:`resnet </reference/components/encoders/resnet>`,
 # :doc:`transformer </reference/components/bottlenecks/transformer>`,
 # :doc:`spatial_broadcast </reference/components/decoders/spatial_broadcast>`,
-# :doc:`supervised </reference/components/objectives/supervised>`.
+# :doc:`supervised </reference/components/objectives/supervised>`. :doc:`Papers </reference/papers>` has all of it in
+# one table.
 #
 # The framing
 # -----------
