@@ -18,8 +18,8 @@ class ResNet(nn.Module):
     """Encode a spectrum by a residual network whose root keeps the resolution (ResNet-34 in AudioSlots).
 
     He et al. 2015, arXiv 1512.03385, with a root of reduced stride as in AudioSlots (arXiv 2305.05591,
-    section 3), whose grid is 32 x 8. The paper says no more; a 3x3 convolution of stride 1 and no pooling, by which four
-    stages of strides 1, 2, 2, 2 turn 256 x 64 cells into that grid, normalisation over groups, and
+    section 3), whose grid is 32 x 8. The paper says no more; a 3x3 convolution of stride 1 and no pooling, by which
+    four stages of strides 1, 2, 2, 2 turn 256 x 64 cells into that grid, normalisation over groups, and
     the zero-initialised scale that ends each block, which makes every block start as its own shortcut,
     are those of the code of the authors' SAVi (arXiv 2111.12594). The shortcut has a norm of its own.
 

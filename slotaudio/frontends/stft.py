@@ -16,8 +16,8 @@ class STFT(nn.Module):
 
     ``framing="end_pad"`` is for AudioSlots (arXiv 2305.05591, section 3), whose window, hop and power are the
     defaults: frames start at sample 0, the end is padded with zeros, and the last bin is dropped, so that 0.5 s at
-    16 kHz gives exactly 256 x 64. The paper does not say so; but only 256 x 64 lead to its grid of 32 x 8, and its
-    oracle rows agree with these frames alone. Its inverse divides by what windows *without end* would
+    16 kHz gives exactly 256 x 64. The paper does not say so; but 257 or 65 would not lead to its grid of 32 x 8, and
+    its oracle rows agree with these frames alone. Its inverse divides by what windows *without end* would
     add up to, so the first and last samples fade; dividing by the true sum, nearly zero there, would
     explode. ``framing="centred"`` reflects the wave at both ends, keeps every bin and is exactly
     invertible: the better one whenever the paper's geometry is not needed.
