@@ -45,7 +45,7 @@ def check_finite(cost: Float[Tensor, "batch slots sources"]) -> None:
     Raises:
         CostNotFinite: names the first batch item, slot and source, and the value.
     """
-    if cost.numel() == 0 or bool(torch.isfinite(cost).all()):
+    if bool(torch.isfinite(cost).all()):
         return
     cost = cost.detach()
     item, slot, source = (~torch.isfinite(cost)).nonzero()[0].tolist()

@@ -85,6 +85,7 @@ def test_costs_that_are_not_finite_raise_the_same_error_naming_the_item(cost, va
     generator = torch.Generator().manual_seed(seed)
     item, slot, source = (int(torch.randint(size, (), generator=generator)) for size in cost.shape)
     cost[item, slot, source] = value
+    cost.requires_grad_()
     said = set()
     for matcher in MATCHERS:
         with pytest.raises(UserError) as caught:
@@ -92,6 +93,12 @@ def test_costs_that_are_not_finite_raise_the_same_error_naming_the_item(cost, va
         said.add(str(caught.value))
     assert len(said) == 1
     assert f"cost of batch item {item} is not finite: {value} for slot {slot} and source {source}" in said.pop()
+
+
+def test_costs_in_double_precision_are_told_apart_in_it():
+    cost = 1 + torch.tensor([[[1e-12, 0.0], [0.0, 1e-12]]], dtype=torch.float64)  # all are 1 in float32
+    for matcher in (Hungarian(), Exhaustive()):
+        assert matcher(cost).tolist() == [[1, 0]]
 
 
 def test_unchecked_matchers_do_not_look():
