@@ -108,6 +108,12 @@ def test_a_silent_recording_and_a_single_one_have_a_loss_and_gradients():
         assert torch.isfinite(waves.grad).all()
 
 
+def test_recordings_meet_the_next_one_and_a_single_one_itself():
+    mixture = torch.arange(8.0)
+    assert partners(mixture.view(4, 1, 2))[:, :, 0, 0].tolist() == [[0, 2], [2, 4], [4, 6], [6, 0]]
+    assert partners(mixture.view(1, 1, 8))[0, 1, 0].tolist() == [4, 5, 6, 7, 0, 1, 2, 3]
+
+
 def test_the_true_sources_are_not_looked_at():
     mixture, waves = noise(0, 2, 1, 50), noise(1, 2, 4, 1, 50)
     spoilt = Batch(mixture, torch.full((2, 2, 1, 50), torch.nan))

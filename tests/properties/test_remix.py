@@ -68,6 +68,12 @@ def test_a_teacher_of_other_weights_must_stand_still(tmp_path):
     assert torch.isfinite(objective(small(slots=2), batch())["loss"])
 
 
+def test_a_teacher_of_another_rate_is_refused(tmp_path):
+    save_pretrained(small(rate=2000), tmp_path / "teacher")
+    with pytest.raises(UserError, match="the teacher works at 2000 Hz, the student at 1000"):
+        Remix(small(), teacher=str(tmp_path / "teacher"))
+
+
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [({"sources": 4}, "must be 2 to 3"), ({"sources": 1}, "must be 2 to 3"), ({"ema": 1.5}, "must be in 0 to 1")],

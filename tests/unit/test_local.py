@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from slotaudio.errors import UserError
 from slotaudio.matchers.hungarian import Hungarian
 from slotaudio.objectives.local import Local
 from slotaudio.types import Batch
@@ -42,3 +43,8 @@ def test_a_silent_source_is_scored_against_the_mixture():
     estimates = torch.cat([sources[:, :1], 0.1 * sources[:, :1]], dim=1)
     loss = Local(0.0)(Gives(estimates), Batch(sources.sum(1), sources))["loss"]
     assert float(loss) == pytest.approx((-30 + 10 * np.log10(0.01 + 1e-3)) / 2, abs=1e-3)
+
+
+def test_a_negative_stretch_is_refused():
+    with pytest.raises(UserError, match=r"-0\.1 s is negative; 0 stands for the whole clip"):
+        Local(-0.1)
