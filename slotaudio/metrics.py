@@ -190,9 +190,7 @@ def _decibels(
 ) -> Float[Tensor, "*batch"]:
     """Return the ratio of two powers in dB; NaN if the signal is NaN, the lowest if it is silent."""
     wanted, unwanted = _dot(signal, signal), _dot(distortion, distortion)
-    ratio = 10 * (wanted.clamp_min(1e-300).log10() - unwanted.clamp_min(1e-300).log10())
-    ratio = torch.where(wanted == 0, LOWEST, ratio)
-    return ratio.clamp(LOWEST, HIGHEST)
+    return torch.where(wanted == 0, LOWEST, 10 * (wanted / unwanted).log10()).clamp(LOWEST, HIGHEST)
 
 
 def _relative(power: Float[Tensor, "*axes"], reference: Float[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:
