@@ -102,6 +102,7 @@ def test_complete_makes_permutations_that_begin_with_the_assignment(seed, batch,
     order = complete(assignment, slots)
     assert torch.equal(order[:, :sources], assignment)
     assert torch.equal(order.sort(dim=1).values, torch.arange(slots).expand(batch, slots))
+    assert (order[:, sources:].diff(dim=1) > 0).all()
     values = torch.randn(batch, slots, 2, generator=generator)
     assert torch.equal(take(values, order)[0, 0], values[0, order[0, 0]])
 

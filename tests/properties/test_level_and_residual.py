@@ -91,6 +91,10 @@ def test_gains_undo_the_level(seed, exponent):
     torch.testing.assert_close(Level(100, 25).gains(windows * factor) * factor, Level(100, 25).gains(windows))
 
 
+def test_what_can_hardly_be_heard_is_not_made_loud():
+    assert (Level(100, 25).gains(torch.full((1, 3, 1, 50), 1e-9)) == 1e4).all()  # by 80 dB at most
+
+
 @given(seed=seeds, seen=st.integers(1, 8))
 def test_gains_do_not_look_ahead(seed, seen):
     windows = drawn(seed, 1, 9, 1, 50)

@@ -69,6 +69,22 @@ def test_steps_and_batch_items_do_not_see_each_other(seed):
             )
 
 
+@given(seeds, st.integers(1, 3), st.sampled_from([1e-8, 1.0]))
+def test_it_is_algorithm_1_of_the_paper(seed, iterations, epsilon):
+    module, given_ = attention(seed, iterations=iterations, epsilon=epsilon), features(seed, batch=1, steps=1)
+    slots = module.initial_slots(1)[0]
+    inputs = module.norm_tokens(given_.tokens[0, 0] + module.position_code(given_.positions))
+    keys, values = module.to_keys(inputs), module.to_values(inputs)
+    for _ in range(iterations):
+        won = (keys @ module.to_queries(module.norm_slots(slots)).T / 8**0.5).softmax(dim=1)  # tokens slots
+        updates = torch.stack([(of_slot[:, None] * values).sum(0) / (of_slot.sum() + epsilon) for of_slot in won.T])
+        slots = module.gru(input=updates, hx=slots)
+        slots = slots + module.mlp(slots)
+    found = module(given_, module.initial_slots(1))
+    torch.testing.assert_close(found.vectors[0, 0], slots, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(found.attention[0, 0], won.T, atol=1e-5, rtol=1e-4)
+
+
 def test_temperature_acts_before_the_softmax():
     given_ = features(1)
     shares = {}

@@ -295,6 +295,8 @@ def test_unfit_folders_are_explained(tmp_path):
         ("{header}\nx,10,a-1/first.wav,zero,10,0,1,1\n", "no number"),
         ("{header}\nx,10,a-1/first.wav,0,10\n", "no number"),
         ("{header}\nx,10,a-1/first.wav,0,10,5,1,1\n", "a source outside of it"),
+        ("{header}\nx,10,a-1/first.wav,-1,5,0,1,1\n", "a source outside of it"),
+        ("{header}\nx,10,a-1/first.wav,0,5,-1,1,1\n", "a source outside of it"),
         ("{header}\nx,10,a-1/gone.wav,0,10,0,1,1\n", "1 are not in .*; the first is a-1/gone.wav"),
     ],
 )

@@ -50,8 +50,9 @@ def test_errors_say_what_and_where(tmp_path):
         read_rttm(path)
     with pytest.raises(UserError, match="cannot write"):
         write_rttm(tmp_path / "no" / "folder.rttm", [])
-    with pytest.raises(UserError, match="negative"):
-        write_rttm(path, [Turn(-1.0, 1.0, "a")])
+    for turn in (Turn(-1.0, 1.0, "a"), Turn(1.0, -1.0, "a")):
+        with pytest.raises(UserError, match="negative"):
+            write_rttm(path, [turn])
 
 
 def test_turns_are_written_in_order_of_time(tmp_path):
@@ -70,5 +71,5 @@ def test_a_timeline_that_cannot_be_written_leaves_the_older_one(tmp_path):
 
 
 def test_names_that_are_no_text_are_written_all_the_same(tmp_path):
-    write_rttm(tmp_path / "a.rttm", [Turn(0.0, 1.0, "slot1", os.fsdecode(b"caf\xe9"))])
-    assert read_rttm(tmp_path / "a.rttm") == [Turn(0.0, 1.0, "slot1", "caf?")]
+    write_rttm(tmp_path / "a.rttm", [Turn(0.0, 1.0, " ", os.fsdecode(b"caf\xe9"))])
+    assert read_rttm(tmp_path / "a.rttm") == [Turn(0.0, 1.0, "_", "caf?")]
