@@ -220,6 +220,8 @@ def test_it_is_a_component_with_disjoint_splits():
         ({"sources": 0}, "how many speakers"),
         ({"sources": [3, 2]}, "least and most"),
         ({"seconds": 0.0}, "at least one sample"),
+        ({"size": -1}, "nothing is negative"),
+        ({"seed": -1}, "nothing is negative"),
         ({"overlap": 1.5}, "between 0 and 1"),
         ({"overlap": [0.5, 0.2]}, "least and the most"),
         ({"turn": [0.0, 1.0]}, "turn"),

@@ -1,13 +1,17 @@
 """The model that a run leaves: which one it is, and what its card says."""
 
 import json
+from unittest.mock import Mock
 
+import lightning
 import pytest
 import torch
 
 from slotaudio.errors import PretrainedError
 from slotaudio.pretrained import from_pretrained
 from slotaudio.registry import encoders
+from slotaudio.training import checkpoints
+from slotaudio.training.options import TrainOptions
 from slotaudio.types import Features
 
 
@@ -39,6 +43,27 @@ def test_the_last_model_is_exported_if_asked_with_its_own_figure(script):
     card = (done.model / "README.md").read_text()
     script.train("run", *changes, resume=True)  # there is nothing left to do
     assert (done.model / "README.md").read_text() == card
+
+
+@pytest.mark.parametrize(
+    ("validations", "best"),
+    [
+        ([{"validation/loss": value} for value in (2.0, 1.0, 3.0)], 2),  # the less the better
+        ([{"validation/si_sdr": value} for value in (-9.0, 5.0, 4.0, 6.0, 6.0)], 4),
+        ([{"validation/si_sdr_i": gain, "validation/loss": -gain} for gain in (1.0, 3.0, 2.0)], 2),
+        ([{"validation/loss": -50.0}, {"validation/si_sdr_i": 1.0, "validation/loss": 0.0}], 2),  # nothing to compare
+        ([{"validation/loss": 1.0}, {}], 1),
+    ],
+)
+def test_the_best_is_told_by_the_first_figure_that_there_is(tmp_path, validations, best):
+    kept, saved = checkpoints.Checkpoints(tmp_path, TrainOptions(), {}), []
+    module = Mock(spec=lightning.LightningModule)
+    for step, figures in enumerate(validations, start=1):
+        trainer = Mock(spec=lightning.Trainer, loggers=[], global_step=step, callback_metrics=figures)
+        trainer.save_checkpoint = lambda path: saved.append(kept.best_step)
+        kept.on_validation_end(trainer, module)
+    assert kept.best_step == saved[-1] == best
+    assert kept.best_score == validations[best - 1][kept.best_metric]
 
 
 def test_a_data_set_may_be_a_bare_word(script):
