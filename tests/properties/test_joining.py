@@ -136,3 +136,16 @@ def test_automatic_joining_trusts_carried_slots_only(seed, carried):
 
     expected = AsGiven() if carried else ByContinuity(Hungarian())
     assert torch.equal(orders(Automatic(ByContinuity(Hungarian()))), orders(expected))
+
+
+def test_windows_to_come_are_shown_to_the_rule_that_will_join_them():
+    shown = []
+
+    class LooksAhead(AsGiven):
+        def foresee(self, windows, overlap):
+            shown.append((len(windows), overlap))
+
+    for carried in (True, False):
+        windows = [SlotWindow(torch.zeros(1, 2, 1, WINDOW), carried=carried)] * 3
+        Joiner(WINDOW, WINDOW // 4, Automatic(LooksAhead())).foresee(windows)
+    assert shown == [(3, WINDOW - WINDOW // 4)]

@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 from slotaudio.bottlenecks.attention import Attention
 from slotaudio.bottlenecks.transformer import TransformerBottleneck
@@ -25,8 +26,8 @@ def as_double(features: Features) -> Features:
 
 def bottleneck(seed: int = 0, **options: object) -> TransformerBottleneck:
     torch.manual_seed(seed)
-    defaults = {"slot_dim": 8, "layers": 2, "heads": 2, "qkv_dim": 12, "mlp_dim": 16, "presence": True}
-    return TransformerBottleneck(6, **{"slots": 4, **defaults, **options}).eval()
+    defaults = {"slots": 4, "slot_dim": 8, "layers": 2, "heads": 2, "qkv_dim": 12, "mlp_dim": 16, "presence": True}
+    return TransformerBottleneck(**{"in_dim": 6, **defaults, **options}).eval()
 
 
 @given(seeds, st.integers(1, 5), st.booleans())
@@ -121,6 +122,26 @@ def test_looking_changes_nothing_but_what_is_shown(seed):
     single = Attention(8, 6, 12, 1)
     read, weights = single(queries, context, look=True)
     torch.testing.assert_close(read, single.merge(weights @ single.to_values(context)), atol=1e-5, rtol=1e-5)
+
+
+@given(seeds, st.booleans())
+def test_layers_are_pytorchs_decoder_layers(seed, pre_norm):
+    module = bottleneck(seed, in_dim=8, layers=1, qkv_dim=8, pre_norm=pre_norm)
+    features = Features(torch.randn(2, 1, 7, 8), torch.rand(7, 2) * 2 - 1)
+    ours = module.layers[0]
+    theirs = nn.TransformerDecoderLayer(8, 2, 16, dropout=0.0, batch_first=True, norm_first=pre_norm).eval()
+    with torch.no_grad():
+        for own, other in ((ours.among, theirs.self_attn), (ours.across, theirs.multihead_attn)):
+            parts = (own.to_queries, own.to_keys, own.to_values)
+            other.in_proj_weight.copy_(torch.cat([part.weight for part in parts]))
+            other.in_proj_bias.copy_(torch.cat([part.bias for part in parts]))
+            other.out_proj.load_state_dict(own.merge.state_dict())
+        theirs.linear1.load_state_dict(ours.mlp[0].state_dict())
+        theirs.linear2.load_state_dict(ours.mlp[2].state_dict())
+    heard = nn.functional.layer_norm(features.tokens[:, 0] + module.position_code(features.positions), (8,))
+    expected = theirs(module.initial_slots(2), heard)
+    expected = nn.functional.layer_norm(expected, (8,)) if pre_norm else expected
+    torch.testing.assert_close(module(features, module.initial_slots(2)).vectors[:, 0], expected, atol=1e-5, rtol=1e-4)
 
 
 def test_attention_is_exact_under_bfloat16():

@@ -19,6 +19,13 @@ def test_short_utterances_lie_anywhere():
     assert len({take.offset for index in range(8) for take in mixtures.plan(index).takes}) > 8
 
 
+def test_where_no_utterance_is_long_enough_the_longer_ones_are_preferred():
+    mixtures = FolderMixtures(speech("dev"), seconds=60.0, size=8, fixed=True)
+    drawn = [take.length for index in range(8) for take in mixtures.plan(index).takes]
+    every = [mixtures.folder.length(one) for those in mixtures.folder.speakers.values() for one in those]
+    assert np.mean(drawn) > np.mean(every)
+
+
 def test_large_groups_come_by_the_root_of_their_size():
     meeting = Meeting([f"a-{n}" for n in range(16)] + ["b-0", "c-0"], 2, {"a": 0.0})
     rng = np.random.default_rng(0)
