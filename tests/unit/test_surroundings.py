@@ -110,6 +110,18 @@ def test_unreadable_noise_is_an_error_or_skipped_as_asked(recordings):
     assert data.skipped > 0
 
 
+def test_noise_is_a_stretch_from_anywhere_in_a_long_file(tmp_path):
+    soundfile.write(tmp_path / "ramp.wav", np.linspace(0.1, 0.9, 2 * RATE), RATE, subtype="FLOAT")
+    around, places = Surroundings(RATE, noise=tmp_path), []
+    for seed in range(40):
+        noise, _ = around.background(np.random.default_rng(seed), -20.0, RATE)
+        assert noise.size == RATE
+        assert (np.diff(noise) >= 0).all()  # neither beyond the end nor back
+        places.append(noise[0] / noise[-1])
+    assert min(places) < 0.25  # 0.1 / 0.5 at the beginning
+    assert max(places) > 0.5  # 0.5 / 0.9 at the end
+
+
 def test_in_a_room_the_references_are_the_voices_as_they_sound_there(recordings):
     around = Surroundings(RATE, rooms=recordings / "rooms", reverberant=1.0)
     voice = torch.zeros(2, 1, RATE)
