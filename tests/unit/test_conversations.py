@@ -179,6 +179,7 @@ def test_a_speed_belongs_to_a_speaker_for_a_whole_conversation():
         assert {piece.speed for piece in pieces} == {conversation.voices[turn.speaker].speed}
         for piece in pieces:
             assert piece.start + piece.length <= conversation.folder.length(piece.utterance, piece.speed)
+    assert {voice.speed for voice in small().conversation(0).voices.values()} == {1.0}
     assert small().conversation(0).pieces == small(speed=(1.0, 1.0)).conversation(0).pieces
     assert conversation.metadata()["overlap"] == small(seconds=60.0).conversation(0).metadata()["overlap"]
 
