@@ -47,6 +47,7 @@ class Conversations(Dataset[Item]):
             `slotaudio.data.surroundings.Surroundings`); none by default. `snr` is over the mean power of the speakers.
             What is said, and when, is the same with them and without.
         equaliser: most dB by which octaves of each voice get louder or softer, as if it had a microphone of its own.
+        band: lowest and highest frequency in Hz that mixtures and sources have: ``[300, 3400]`` is a telephone's.
         groups: see `slotaudio.data.speakers.Meeting`.
         cache: keep all the audio in memory, 115 MB per hour at 16 kHz.
         fixed: every epoch is the first one, as validation wants it.
@@ -81,6 +82,7 @@ class Conversations(Dataset[Item]):
         rooms: str | Path | None = None,
         reverberant: float = 0.5,
         equaliser: float = 0.0,
+        band: Sequence[float] | None = None,
         groups: Mapping[str, float] | None = None,
         cache: bool = False,
         fixed: bool = False,
@@ -113,7 +115,7 @@ class Conversations(Dataset[Item]):
         self.folder.keep(split_speakers(list(self.folder.speakers), split, validation, self.most))
         self.meeting = Meeting(list(self.folder.speakers), self.most, groups)
         self.surroundings = Surroundings(
-            rate, noise, snr, rooms, reverberant, equaliser, speech=self.folder, most=self.most
+            rate, noise, snr, rooms, reverberant, equaliser, band, speech=self.folder, most=self.most
         )
         if cache:
             self.folder.preload()

@@ -60,6 +60,7 @@ class FolderMixtures(Dataset[Item]):
             ``"synthetic"``, noise also ``"babble"`` of other speakers or several of these (see
             `slotaudio.data.surroundings.Surroundings`); none by default. The voices are the same with them and without.
         equaliser: most dB by which octaves of each voice get louder or softer, as if it had a microphone of its own.
+        band: lowest and highest frequency in Hz that mixtures and sources have: ``[300, 3400]`` is a telephone's.
 
     Raises:
         DataError: what is wrong with the folder, the list or an option.
@@ -93,6 +94,7 @@ class FolderMixtures(Dataset[Item]):
         rooms: str | Path | None = None,
         reverberant: float = 0.5,
         equaliser: float = 0.0,
+        band: Sequence[float] | None = None,
     ) -> None:
         self.least, self.most = _range(sources)
         if size < 0 or seed < 0:
@@ -119,11 +121,11 @@ class FolderMixtures(Dataset[Item]):
         self.size = size if self.plans is None else len(self.plans)
         self.genders = _genders(self.folder.path, genders)
         self.pitch = pitch
-        clean = noise is None and rooms is None and not equaliser
+        clean = noise is None and rooms is None and not equaliser and band is None
         self.surroundings = (
             None
             if clean
-            else Surroundings(rate, noise, snr, rooms, reverberant, equaliser, speech=self.folder, most=self.most)
+            else Surroundings(rate, noise, snr, rooms, reverberant, equaliser, band, speech=self.folder, most=self.most)
         )
         self._pitches: dict[str, float] = {}
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.signal import firwin2, minimum_phase, oaconvolve
+from scipy.signal import firwin, firwin2, minimum_phase, oaconvolve
 from torch import Tensor
 
 from slotaudio.data.babble import Babble
@@ -41,6 +41,8 @@ class Surroundings:
         reverberant: share of the mixtures that are in a room.
         equaliser: most dB by which octaves of each voice get louder or softer, as if all voices had a microphone of
             their own: more voices than there are speakers, and no telling recordings apart.
+        band: lowest and highest frequency in Hz that the recording has, as of a telephone; None for all. Voices and
+            noise have the levels, within it, that they would have without.
         speech: whose speakers babble.
         most: how many speakers a mixture has at most.
 
@@ -57,6 +59,7 @@ class Surroundings:
         rooms: str | Path | None = None,
         reverberant: float = 0.5,
         equaliser: float = 0.0,
+        band: Sequence[float] | None = None,
         speech: SpeechFolder | None = None,
         most: int = 2,
     ) -> None:
@@ -70,6 +73,7 @@ class Surroundings:
         self.reverberant = reverberant
         self.equaliser = equaliser
         self.rooms = rooms is not None
+        self.band = None if band is None else band_filter(band, rate)
         kinds = [] if noise is None else [noise] if isinstance(noise, (str, Path)) else noise
         self._noises = [_opened(kind, rate, speech, most) for kind in kinds]
         self._responses = _files(rooms, rate, "rooms")
@@ -119,10 +123,9 @@ class Surroundings:
             responses = [self._response(rng) if drawn["reverberant"] else None for _ in range(voices)]
         if self.equaliser:
             filters = [random_equaliser(rng, self.rate, self.equaliser) for _ in range(voices)]
-            responses = [
-                taps if response is None else oaconvolve(response, taps)
-                for response, taps in zip(responses, filters, strict=True)
-            ]
+            responses = [_after(response, taps) for response, taps in zip(responses, filters, strict=True)]
+        if self.band is not None:
+            responses = [_after(response, self.band) for response in responses]
         return responses, drawn
 
     def background(
@@ -139,6 +142,8 @@ class Surroundings:
             return None, {}
         snr = float(rng.uniform(self.snr[0], self.snr[1]))
         noise = self._noise(rng, samples, speakers)
+        if self.band is not None:
+            noise = in_room(noise, self.band)
         hum = level(noise)
         factor = np.float32(10 ** ((speech - snr - hum) / 20) if hum > SILENCE_DB else 1.0)
         return noise * factor, {"snr": snr}
@@ -160,6 +165,10 @@ class Surroundings:
         length = min(samples, available)
         crop = kind.read(name, int(rng.integers(available - length + 1)), length)
         return np.pad(crop, (0, samples - length), mode="reflect")  # back and forth, so that nothing clicks
+
+
+def _after(response: Float[np.ndarray, "taps"] | None, taps: Float[np.ndarray, "taps2"]) -> Float[np.ndarray, "longer"]:
+    return taps if response is None else oaconvolve(response, taps)
 
 
 def in_room(
@@ -217,6 +226,27 @@ def random_equaliser(
     response = 10 ** (rng.uniform(-decibels, decibels, edges.size) / 10)
     linear = firwin2(taps - 1, edges, response, fs=sample_rate)
     return np.asarray(minimum_phase(linear, n_fft=8 * taps), dtype=np.float32)
+
+
+def band_filter(band: Sequence[float], sample_rate: int) -> Float[np.ndarray, "taps"]:
+    """Return a linear-phase filter: half the amplitude at an edge of the band, 50 Hz beyond it less than -50 dB.
+
+    Args:
+        band: lowest and highest frequency in Hz; 0 and half the sample rate are no edges.
+        sample_rate: in hertz.
+
+    Raises:
+        DataError: an impossible band.
+    """
+    top = sample_rate / 2
+    check_bounds("band", band, f"in Hz, from 0 to {top:g}", 0.0, top)
+    low, high = band
+    if low >= high:
+        raise DataError(f"band = {band!r} lets nothing through: give the lowest and the highest frequency in Hz")
+    cuts = [edge for edge in band if 0 < edge < top]
+    if not cuts:
+        return np.ones(1, dtype=np.float32)
+    return np.asarray(firwin(2 * round(sample_rate / 50) + 1, cuts, fs=sample_rate, pass_zero=low == 0), np.float32)
 
 
 def synthetic_room(sample_rate: int, generator: torch.Generator | None = None) -> Float[Tensor, " taps"]:

@@ -161,6 +161,9 @@ def test_silence_meets_noise_without_numbers_that_are_none():
         ({"reverberant": 1.5, "rooms": "synthetic"}, "give 0 to 1"),
         ({"equaliser": -3.0}, "most dB up or down"),
         ({"equaliser": float("nan")}, "most dB up or down"),
+        ({"band": (3400.0, 300.0)}, "give the least and the most, in Hz, from 0 to 8000"),
+        ({"band": (300.0, 9000.0)}, "give the least and the most, in Hz, from 0 to 8000"),
+        ({"band": (300.0, 300.0)}, "lets nothing through"),
         ({"noise": "nowhere"}, "noise: there is no folder nowhere; give one, or 'synthetic' or 'babble'"),
         ({"rooms": "babble"}, "rooms: there is no folder babble; give one, or 'synthetic'\\n"),
         ({"noise": ["synthetic", "babble"]}, "needs speakers: it is possible in data sets made of a folder of them"),
@@ -204,3 +207,29 @@ def test_an_equaliser_stays_within_its_bounds_and_is_not_late():
         decibels = 20 * np.log10(np.abs(np.fft.rfft(taps, 4096)))
         assert -6.5 < decibels.min() < 0 < decibels.max() < 6.5
         assert np.abs(taps).argmax() < 4
+
+
+@pytest.mark.parametrize("data", [FolderMixtures, Conversations])
+@pytest.mark.parametrize("band", [(300.0, 3400.0), (0.0, 4000.0), (300.0, 8000.0)])
+def test_a_telephone_has_its_band_of_voices_and_noise(data, band):
+    options = {"seconds": 3.0, "size": 2, "noise": "synthetic", "snr": (10.0, 10.0)}
+    narrow, wide = (data(bundled.speech("train"), **options, **band_) for band_ in ({"band": band}, {}))
+    bins = np.fft.rfftfreq(3 * RATE, 1 / RATE)
+    outside = (bins < band[0] - 60) | (bins > band[1] + 60)
+    inside = (bins > band[0] + 60) & (bins < band[1] - 60)
+    for (mixture, sources, metadata), (_, voices, _) in zip(narrow, wide, strict=True):
+        noise = mixture - sources.sum(0)
+        for wave in (mixture[0], noise[0], *sources[:, 0]):
+            power = np.abs(np.fft.rfft(wave * np.hanning(len(wave)))) ** 2
+            assert power[outside].sum() < 1e-3 * power.sum()
+        for heard, whole in zip(sources[:, 0], voices[:, 0], strict=True):
+            one, other = (np.fft.rfft(wave)[inside] for wave in (heard, whole))
+            assert np.abs(np.vdot(one, other)) > 0.999 * np.linalg.norm(one) * np.linalg.norm(other)  # nothing is late
+        if data is FolderMixtures:
+            snr = active_level(sources.sum(0)[0].numpy(), RATE) - level(noise[0].numpy())
+            assert snr == pytest.approx(metadata["snr"], abs=0.05)  # of what is heard
+
+
+def test_a_band_without_edges_changes_nothing():
+    for (mixture, *_), (whole, *_) in zip(mixtures(band=(0.0, 8000.0)), mixtures(), strict=True):
+        torch.testing.assert_close(mixture, whole)
