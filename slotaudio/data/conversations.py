@@ -47,7 +47,7 @@ class Conversations(Dataset[Item]):
             `slotaudio.data.surroundings.Surroundings`); none by default. `snr` is over the mean power of the speakers.
             What is said, and when, is the same with them and without.
         equaliser: most dB by which octaves of each voice get louder or softer, as if it had a microphone of its own.
-        band: lowest and highest frequency in Hz that mixtures and sources have: ``[300, 3400]`` is a telephone's.
+        band: lowest and highest frequency in Hz of mixtures and sources, such as ``[300, 3400]`` of a telephone.
         groups: see `slotaudio.data.speakers.Meeting`.
         cache: keep all the audio in memory, 115 MB per hour at 16 kHz.
         fixed: every epoch is the first one, as validation wants it.

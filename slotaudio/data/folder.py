@@ -60,7 +60,7 @@ class FolderMixtures(Dataset[Item]):
             ``"synthetic"``, noise also ``"babble"`` of other speakers or several of these (see
             `slotaudio.data.surroundings.Surroundings`); none by default. The voices are the same with them and without.
         equaliser: most dB by which octaves of each voice get louder or softer, as if it had a microphone of its own.
-        band: lowest and highest frequency in Hz that mixtures and sources have: ``[300, 3400]`` is a telephone's.
+        band: lowest and highest frequency in Hz of mixtures and sources, such as ``[300, 3400]`` of a telephone.
 
     Raises:
         DataError: what is wrong with the folder, the list or an option.

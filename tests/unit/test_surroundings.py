@@ -210,21 +210,26 @@ def test_an_equaliser_stays_within_its_bounds_and_is_not_late():
 
 
 @pytest.mark.parametrize("data", [FolderMixtures, Conversations])
-@pytest.mark.parametrize("band", [(300.0, 3400.0), (0.0, 4000.0), (300.0, 8000.0)])
+@pytest.mark.parametrize("band", [(300.0, 3400.0), (0.0, 3400.0), (300.0, 8000.0)])
 def test_a_telephone_has_its_band_of_voices_and_noise(data, band):
     options = {"seconds": 3.0, "size": 2, "noise": "synthetic", "snr": (10.0, 10.0)}
-    narrow, wide = (data(bundled.speech("train"), **options, **band_) for band_ in ({"band": band}, {}))
+    narrow, wide = (data(bundled.speech("train"), **options, **chosen) for chosen in ({"band": band}, {}))
     bins = np.fft.rfftfreq(3 * RATE, 1 / RATE)
-    outside = (bins < band[0] - 60) | (bins > band[1] + 60)
-    inside = (bins > band[0] + 60) & (bins < band[1] - 60)
-    for (mixture, sources, metadata), (_, voices, _) in zip(narrow, wide, strict=True):
-        noise = mixture - sources.sum(0)
-        for wave in (mixture[0], noise[0], *sources[:, 0]):
-            power = np.abs(np.fft.rfft(wave * np.hanning(len(wave)))) ** 2
-            assert power[outside].sum() < 1e-3 * power.sum()
-        for heard, whole in zip(sources[:, 0], voices[:, 0], strict=True):
-            one, other = (np.fft.rfft(wave)[inside] for wave in (heard, whole))
-            assert np.abs(np.vdot(one, other)) > 0.999 * np.linalg.norm(one) * np.linalg.norm(other)  # nothing is late
+
+    def power(wave, low, high):
+        spectrum = np.fft.rfft(wave * np.hanning(len(wave)))
+        return np.square(np.abs(spectrum[(bins >= low) & (bins <= high)])).sum()
+
+    for (mixture, sources, metadata), (loud, voices, _) in zip(narrow, wide, strict=True):
+        noise, whole_noise = mixture - sources.sum(0), loud - voices.sum(0)
+        for heard, whole in [*zip(sources[:, 0], voices[:, 0], strict=True), (noise[0], whole_noise[0])]:
+            gain = power(heard, 600, 1700) / power(whole, 600, 1700)
+            if band[0]:
+                assert power(heard, 50, 150) < 0.01 * gain * power(whole, 50, 150)
+            if band[1] < RATE / 2:
+                assert power(heard, 6800, 7900) < 0.01 * gain * power(whole, 6800, 7900)
+            lag = np.fft.irfft(np.fft.rfft(heard) * np.fft.rfft(whole).conj()).argmax()
+            assert min(lag, len(heard) - lag) < 0.002 * RATE  # nothing is late
         if data is FolderMixtures:
             snr = active_level(sources.sum(0)[0].numpy(), RATE) - level(noise[0].numpy())
             assert snr == pytest.approx(metadata["snr"], abs=0.05)  # of what is heard
