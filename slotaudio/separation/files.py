@@ -1,6 +1,7 @@
 """Separating audio files, and what comes through a pipe, into audio files, block by block."""
 
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,8 @@ from slotaudio.audio import AudioReader
 from slotaudio.audio.pcm import PcmReader
 from slotaudio.audio.writing import subtype_for
 from slotaudio.errors import AudioFileError, UserError
-from slotaudio.separation.intake import UpToDamage
+from slotaudio.separation.doubt import told
+from slotaudio.separation.intake import SeparationWarning, UpToDamage
 from slotaudio.separation.observation import Observation
 from slotaudio.separation.outputs import Outputs
 from slotaudio.writing import make_folder
@@ -56,7 +58,8 @@ def separate_file(
     Surplus outputs are not written, if the separator knows how many `sources` there are or is to find out.
 
     Whatever ends the work early, be it damage in the recording, a full disk or Ctrl-C: what is separated by then
-    stays, playable, as ``talk_slot1.part.wav``, and a warning says how much it is.
+    stays, playable, as ``talk_slot1.part.wav``, and a warning says how much it is. Where voices may have changed places
+    (`slotaudio.separation.doubt`) a warning says when.
 
     Args:
         path: WAV, FLAC, OGG or MP3.
@@ -80,9 +83,22 @@ def separate_file(
     with AudioReader(path) as reader:
         if any(target.exists() and target.samefile(reader.info.path) for target in targets):
             raise AudioFileError(f"{path} would be overwritten by an output of its own name; choose another folder")
-        return separate_into(
-            separator, reader, targets, subtype=subtype, force=force, progress=progress, observer=observer
+        census, doubts = separator.presence_meter(observer), separator.doubt_meter(reader.info.sample_rate)
+        written = separate_into(
+            separator,
+            reader,
+            targets,
+            subtype=subtype,
+            force=force,
+            progress=progress,
+            observer=census.update,
+            listener=None if doubts is None else lambda piece: doubts.push(piece[None]),
         )
+    if doubts is not None and doubts.heard:
+        stretches = doubts.stretches([slot for slot in census.present()[0] if targets[slot] in written])
+        if stretches:
+            warnings.warn(f"{path}: {told(stretches)}", SeparationWarning, stacklevel=3)
+    return written
 
 
 def separate_into(

@@ -91,6 +91,10 @@ class PresenceMeter:
         share = present.sum(dim=0) / present[..., :1].sum(dim=0).clamp_min(1)
         return (share >= _TOGETHER_SHARE).sum(dim=1)
 
+    def present(self) -> list[list[int]]:
+        """Return for each recording the outputs that are sources, however many are wanted."""
+        return [(row > PRESENT).nonzero()[:, 0].tolist() for row in self.scores()]
+
     def chosen(self, least: int, most: int) -> list[list[int]]:
         """Return for each recording the outputs that are sources, in their order.
 

@@ -13,6 +13,7 @@ from torch.nn.functional import pad
 
 from slotaudio.errors import UserError
 from slotaudio.resampling import resample
+from slotaudio.separation.doubt import DoubtMeter
 from slotaudio.separation.intake import BLOCK, Wave, as_batch, as_sources, loaded
 from slotaudio.separation.joining import ByReference, take
 from slotaudio.separation.observation import Observation
@@ -38,6 +39,9 @@ class Separated:
     """How likely each slot is a source, 0 to 1 (`slotaudio.separation.presence`)."""
     found: Any
     """How many sources were found, whatever number was wanted; one number for each recording of a batch."""
+    doubtful: list[Any]
+    """Where voices may have changed places, beginning and end in seconds: listen there
+    (`slotaudio.separation.doubt`); of a batch, a list for each recording."""
 
 
 def separate(
@@ -63,12 +67,17 @@ def separate(
     share = None if progress is None else lambda seconds: progress(seconds / (length / rate))
     blocks = batch.split(round(BLOCK * rate), dim=-1)
     found = list(pieces(separator, blocks, rate, name, rule=rule, observer=meter.update, progress=share))
-    return separated(torch.cat(found, dim=-1), meter, separator.sources, wave, rate)
+    outputs = torch.cat(found, dim=-1)
+    doubts = None if rule is not None else separator.doubt_meter(rate)
+    if doubts is not None:
+        doubts.push(outputs)
+    return separated(outputs, meter, doubts, separator.sources, wave, rate)
 
 
 def separated(
     outputs: Float[Tensor, "batch slots channels time"],
     meter: PresenceMeter,
+    doubts: DoubtMeter | None,
     wanted: tuple[int, int],
     wave: Wave,
     sample_rate: int,
@@ -78,6 +87,7 @@ def separated(
     Args:
         outputs: of all slots.
         meter: watched them.
+        doubts: heard them; None if they have no doubtful order.
         wanted: least and most sources.
         wave: that they came from.
         sample_rate: of both, in hertz.
@@ -92,6 +102,10 @@ def separated(
             f"the recordings of this batch hold {', '.join(map(str, numbers))} sources: give them one by one, "
             "or say how many sources you want of each"
         )
+    doubtful = [
+        [] if doubts is None else doubts.stretches([slot for slot in kept if slot in present], number)
+        for number, (kept, present) in enumerate(zip(chosen, meter.present(), strict=True))
+    ]
     slots = torch.tensor(chosen)
     found = entries_like(meter.found()[:, None], wave)[..., 0]
     return Separated(
@@ -100,6 +114,7 @@ def separated(
         slots=entries_like(slots, wave),
         presence=entries_like(meter.scores(), wave),
         found=found if wave.ndim == 3 else int(found),
+        doubtful=doubtful if wave.ndim == 3 else doubtful[0],
     )
 
 

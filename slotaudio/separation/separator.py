@@ -12,6 +12,7 @@ from torch import Tensor
 from slotaudio.errors import UserError
 from slotaudio.model import SlotModel, on_device, use_threads
 from slotaudio.schema import check_arguments
+from slotaudio.separation.doubt import DoubtMeter
 from slotaudio.separation.framing import Framing
 from slotaudio.separation.intake import Blocks, Wave, channel_map, check_rate
 from slotaudio.separation.joining import JoiningRule
@@ -21,9 +22,10 @@ from slotaudio.separation.observation import Observation
 from slotaudio.separation.pieces import streamed
 from slotaudio.separation.predictor import WindowPredictor
 from slotaudio.separation.presence import PresenceMeter, source_range
-from slotaudio.separation.rules import blind_rules
+from slotaudio.separation.rules import blind_rules, matcher_of
 from slotaudio.separation.separated import Separated, separate
 from slotaudio.separation.stream import SourceStream
+from slotaudio.separation.turns import TurnFollower
 from slotaudio.spec import Spec
 
 if TYPE_CHECKING:
@@ -273,10 +275,7 @@ class Separator:
             UserError: an impossible sample rate.
         """
         check_rate(sample_rate)
-        follower = None
-        if rule is None:
-            joining = "given" if self.merged else self.joining  # one output has no order
-            rule, follower = blind_rules(self.model, self.framing, joining, self.ahead, self.sources)
+        rule, follower = self._rules() if rule is None else (rule, None)
         return SourceStream(
             WindowPredictor(self.model, self.framing, self.mask, self.level, self.seed, self.precision, self.merged),
             self.framing,
@@ -297,3 +296,11 @@ class Separator:
     def presence_meter(self, observer: Observer | None = None) -> PresenceMeter:
         """Return what finds out which outputs are sources, to observe a stream of this separator."""
         return PresenceMeter(self.model.slots, self.framing.hop / self.sample_rate, observer, self.merged)
+
+    def doubt_meter(self, sample_rate: int) -> DoubtMeter | None:
+        """Return what tells where voices may have changed places; None where nobody follows them from turn to turn."""
+        return None if self._rules()[1] is None else DoubtMeter(matcher_of(self.model), sample_rate)
+
+    def _rules(self) -> tuple[JoiningRule, TurnFollower | None]:
+        joining = "given" if self.merged else self.joining  # one output has no order
+        return blind_rules(self.model, self.framing, joining, self.ahead, self.sources)
