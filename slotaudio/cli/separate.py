@@ -56,7 +56,13 @@ def separate(
             "model's order, 'auto' does so where the model carries its slots."
         ),
     ] = "auto",
-    overlap: Annotated[float, typer.Option(help="Share of a window that the next one covers too, 0 to 0.9.")] = 0.5,
+    overlap: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of a window that the next one covers too, 0 to 0.9; by default half, and a quarter of the long "
+            "windows of models that take any length."
+        ),
+    ] = None,
     keep_noise: Annotated[
         bool,
         typer.Option(

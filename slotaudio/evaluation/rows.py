@@ -37,7 +37,7 @@ MASKS = {"ibm": Spec("binary"), "irm": Spec("wiener", exponent=1.0), "wiener": S
 class Row:
     """One line of the table: what separates, with which mask, and how its windows are joined.
 
-    ``"blind"`` joining is that of `Separator`: windows overlap by half and are matched on what they share.
+    ``"blind"`` joining is that of `Separator`: windows overlap and are matched on what they share.
     ``"given"`` overlaps them too, but trusts the model's order of slots, as carried slots ask for.
     ``"adjacent"`` and ``"adjacent-given"`` put windows side by side: only voices, or only the model's order, can
     then tell how one goes on in the next. ``"reference"`` is the paper's way: windows side by side, each put in

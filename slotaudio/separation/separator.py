@@ -51,7 +51,8 @@ class Separator:
             of each output's voice; ``"given"`` trusts the
             model's order; ``"auto"`` trusts it where slots are carried from window to window, and matches
             otherwise. Slots with names are always taken as given.
-        overlap: share of a window that the next one covers too, 0 to 0.9.
+        overlap: share of a window that the next one covers too, 0 to 0.9; by default half, and a quarter of the long
+            windows of models that take any length, which need no more (docs/results/joining.md).
         sources: how many are wanted: a number, the least and the most as in ``(2, 3)`` or ``"2-3"``, or
             ``"unknown"``. Of more slots than that, those present are kept (`slotaudio.separation.presence`), when
             all of a recording is separated; pieces of a stream have all slots. None keeps all. One output holds what
@@ -83,7 +84,7 @@ class Separator:
         self,
         model: SlotModel,
         joining: str = "auto",
-        overlap: float = 0.5,
+        overlap: float | None = None,
         sources: int | str | Sequence[int] | None = None,
         mask: Spec | str | Mapping[str, Any] | None = None,
         consistent: bool = True,
@@ -125,6 +126,8 @@ class Separator:
         self.seed = seed
         self.precision = precision
         window = model.window_samples or round(long_window * model.sample_rate)
+        if overlap is None:
+            overlap = 0.25 if model.window_samples is None else 0.5
         self.ahead = 0.0 if joining == "given" or model.names else ahead
         self.framing = Framing.of(window, overlap, model.sample_rate, windows_at_once, self.ahead)
 
