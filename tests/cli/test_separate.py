@@ -55,7 +55,7 @@ def test_one_bad_file_does_not_stop_the_others(tiny_model, tmp_path, capsys):
     names = ["missing.wav", "cut.flac", "empty.wav", "text.wav", "nan.wav", "none.wav", "silent.wav"]
     with pytest.warns(UserWarning, match="silent|not separated to its end") as told:
         code, out, err = run(
-            capsys, *(tmp_path / name for name in names), good, "-o", tmp_path / "out", "-m", tiny_model
+            "separate", capsys, *(tmp_path / name for name in names), good, "-o", tmp_path / "out", "-m", tiny_model
         )
     assert code == 2
     assert len(out.split()) == 4
