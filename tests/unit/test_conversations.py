@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from slotaudio.compose import build
 from slotaudio.data.bundled import speech
-from slotaudio.data.conversation import Conversation, Piece, Voice
+from slotaudio.data.conversation import Conversation, Piece, Reel, Voice
 from slotaudio.data.conversations import Conversations
 from slotaudio.data.epochs import SkippedUtterance
 from slotaudio.data.mixing import active_level, level
@@ -245,6 +245,22 @@ def talk_of_two(noise=None, **options):
     names = list(folder.speakers)[:2]
     said = [Turn(0.0, 4.0, name) for name in names]
     return Conversation(np.random.default_rng(0), folder, [Voice(name, **options) for name in names], said, 4.0, noise)
+
+
+@pytest.mark.parametrize("speed", [1.0, 1.2])
+def test_all_is_said_before_anything_is_said_again(speed):
+    folder = Conversations(speech("dev"), size=1).folder
+    speaker = next(iter(folder.speakers))
+    reel = Reel(np.random.default_rng(0), folder, Voice(speaker, -30.0, speed))
+    heard = {name: np.zeros(folder.length(name, speed), int) for name in folder.speakers[speaker]}
+    for times in (1, 2):
+        left = sum(map(len, heard.values()))
+        while left:
+            turn = min(left, 40_001)
+            for piece in reel.take(turn):
+                heard[piece.utterance][piece.start : piece.start + piece.length] += 1
+            left -= turn
+        assert all((count == times).all() for count in heard.values())
 
 
 def test_two_at_once_do_not_pass_the_peak():
