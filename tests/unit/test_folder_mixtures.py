@@ -1,5 +1,7 @@
 """`FolderMixtures`: determinism, splits, frozen lists, damaged and unfit folders."""
 
+import csv
+
 import numpy as np
 import pytest
 import soundfile
@@ -160,6 +162,7 @@ def test_frozen_list_renders_the_same_mixtures(voices, tmp_path):
     write_list(frozen, [drawn.plan(n) for n in range(6)])
     listed = FolderMixtures(voices, mixtures=frozen)
     assert len(listed) == 6
+    assert {len(row) for row in csv.reader(frozen.read_text().splitlines())} == {2 + 2 * 6}
     assert all(equal(drawn[n], listed[n]) for n in range(6))
 
 
