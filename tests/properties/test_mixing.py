@@ -42,6 +42,12 @@ def test_gains_reach_the_level_or_stop_at_the_peak(seed, wanted):
         assert [active_level(wave, RATE) for wave in scaled] == pytest.approx(wanted, abs=0.01)
 
 
+def test_sources_that_cancel_each_other_do_not_pass_the_peak_either():
+    wave = noise(0)
+    for factor in gains([wave, -wave], [active_level(wave, RATE)] * 2, [10.0, 10.0]):
+        assert np.abs(factor * wave).max() == pytest.approx(PEAK)
+
+
 def test_silence_stays_silence():
     silent = np.zeros(RATE, dtype=np.float32)
     assert gains([silent, silent], [SILENCE_DB, SILENCE_DB], [-25.0, -30.0]) == (1.0, 1.0)

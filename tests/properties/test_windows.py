@@ -32,6 +32,14 @@ def test_weights_sum_to_exactly_one(framing, length):
     assert torch.equal(overlap_add(ones, hop, length), torch.ones(1, 1, length))
 
 
+@given(framing=framings())
+def test_a_window_fades_into_the_one_after_it(framing):
+    window, hop = framing
+    silence_then_one = torch.arange(2.0)[None, :, None].expand(1, 2, window)
+    expected = torch.cat([torch.zeros(hop), fade_in(window - hop), torch.ones(hop)])
+    assert torch.equal(overlap_add(silence_then_one, hop, window + hop)[0], expected)
+
+
 @given(overlap=st.integers(1, 5000))
 def test_the_fade_and_its_mirror_image_sum_to_exactly_one(overlap):
     rising = fade_in(overlap)

@@ -36,6 +36,10 @@ def test_stretches_are_matched_by_themselves():
     short, whole = (Local(stretch)(Gives(estimates), batch)["loss"] for stretch in (0.1, 0.0))
     assert short == pytest.approx(-30, abs=0.1)
     assert whole > -5
+    rough = sources + noise(1, 2, 1, 1000, seed=1)
+    estimates = torch.cat([rough[..., :500], rough.flip(1)[..., 500:]], dim=-1)
+    short, whole = Local(0.5)(Gives(estimates), batch)["loss"], Local(0.0)(Gives(rough), batch)["loss"]
+    assert short == pytest.approx(float(whole), abs=1e-4)  # what is right is scored over the clip
 
 
 def test_a_silent_source_is_scored_against_the_mixture():
