@@ -31,20 +31,30 @@ class SeparationWarning(UserWarning):
     """Something about a recording that its owner should know; the separation goes on."""
 
 
-def as_batch(wave: object, sample_rate: int) -> Float[Tensor, "batch channels time"]:
+def as_batch(wave: object, sample_rate: int, position: int = 0) -> Float[Tensor, "batch channels time"]:
     """Check a wave of the axes ``time``, ``channels time`` or ``batch channels time`` and give it all three.
+
+    Args:
+        wave: what a user calls one.
+        sample_rate: of it, in hertz.
+        position: of its first sample in the recording, for messages.
 
     Raises:
         UserError: the wrong type, axes or numbers.
         AudioFileError: samples that are not finite.
     """
     if not isinstance(wave, (Tensor, np.ndarray)):
-        raise UserError(f"a wave is a numpy array or a tensor, not {type(wave).__name__}")
-    tensor = wave.detach() if isinstance(wave, Tensor) else torch.from_numpy(np.ascontiguousarray(wave))
-    if not tensor.is_floating_point():
+        raise UserError(
+            f"a wave is a numpy array or a tensor, not {type(wave).__name__} (of bytes: numpy.frombuffer makes an "
+            "array of raw samples, soundfile.read of a file)",
+            page="howto/service#what-goes-in",
+        )
+    if not (wave.is_floating_point() if isinstance(wave, Tensor) else wave.dtype.kind == "f"):
         raise UserError(
             f"the samples are {wave.dtype}; give floats with full scale at -1 and 1 (of int16: wave / 32768)"
         )
+    # torch takes neither other byte orders nor, without a warning, memory that is read-only
+    tensor = wave.detach() if isinstance(wave, Tensor) else torch.from_numpy(np.require(wave, np.float32, ["C", "W"]))
     if not 1 <= tensor.ndim <= 3:
         raise UserError(
             f"a wave has the axes `time`, `channels time` or `batch channels time`; this one has {tensor.ndim} axes"
@@ -58,7 +68,7 @@ def as_batch(wave: object, sample_rate: int) -> Float[Tensor, "batch channels ti
         raise UserError(f"the wave has no channels (its shape is {tuple(tensor.shape)})")
     check_rate(sample_rate)
     tensor = tensor.to("cpu", torch.float32)
-    check_finite(tensor, "the wave", 0, sample_rate)
+    check_finite(tensor, "the wave", position, sample_rate)
     return {1: lambda: tensor[None, None], 2: lambda: tensor[None], 3: lambda: tensor}[tensor.ndim]()
 
 
@@ -223,7 +233,7 @@ def checked_blocks(blocks: Blocks, sample_rate: int) -> Iterator[Float[Tensor, "
     Raises:
         UserError: a block of another kind, rate or number of channels than the first.
     """
-    channels = None
+    channels, position = None, 0
     for number, given in enumerate(blocks):
         block, rate = given if isinstance(given, tuple) and len(given) == 2 else (given, sample_rate)
         if rate != sample_rate:
@@ -231,7 +241,8 @@ def checked_blocks(blocks: Blocks, sample_rate: int) -> Iterator[Float[Tensor, "
                 f"block {number} of the stream is at {rate} Hz, the stream at {sample_rate} Hz: "
                 "begin a new stream where the rate changes"
             )
-        wave = as_batch(block, sample_rate)
+        wave = as_batch(block, sample_rate, position)
+        position += wave.shape[-1]
         if block.ndim == 3:
             raise UserError("the blocks of a stream have the axes `time` or `channels time`, not a batch")
         channels = channels or wave.shape[1]

@@ -32,7 +32,8 @@ class OffsetFilter:
         self, wave: Float[Tensor, "*axes time"]
     ) -> tuple[Float[Tensor, "*axes finished"], Float[Tensor, "*axes finished"]]:
         """Take the next block and return what is finished, without its offset, and the offset."""
-        self._buffer = buffer = wave if self._buffer is None else torch.cat([self._buffer, wave], dim=-1)
+        # a copy: who gives the wave may fill its memory anew, as sound cards do
+        self._buffer = buffer = wave.clone() if self._buffer is None else torch.cat([self._buffer, wave], dim=-1)
         whole = buffer.shape[-1] - 2 * self._reach
         if whole <= 0:
             return wave[..., :0], wave[..., :0]

@@ -77,7 +77,7 @@ class SourceStream:
         self._offset: Tensor | None = None  # the same samples of that, where it is kept
         self.received = 0
         """Samples pushed so far."""
-        self._over = False
+        self._over = self._busy = False  # busy in the middle of a block, for ever if it failed there
         self._resampled = self._windows = self._joined = self._made = 0
 
     @property
@@ -95,11 +95,13 @@ class SourceStream:
                 ``batch channels time``.
 
         Raises:
-            UserError: a block of the wrong type, axes or channels, or of another batch; the stream is finished.
-            AudioFileError: samples that are not finite.
+            UserError: a block of the wrong type, axes or channels, or of another batch; the stream is finished,
+                or in the middle of a block, which another thread pushed or which failed there.
+            AudioFileError: samples that are not finite. The stream goes on after a block that was refused.
         """
         self._check_going()
         wave = self._checked(block)
+        self._busy = True
         if self._mixture is None:
             self._mixture = self._offset = wave[..., :0]
             self._buffer = wave.new_zeros(*wave.shape[:2], self.framing.lead)
@@ -108,7 +110,9 @@ class SourceStream:
         joined = self._separate(self._in.push(self._without_offset(*self._filter.push(wave))), self.framing.together)
         if self._follower is not None:
             joined = self._follower.push(joined)
-        return self._finished(self._out.push(self._beside(joined)))
+        piece = self._finished(self._out.push(self._beside(joined)))
+        self._busy = False
+        return piece
 
     @torch.no_grad()
     def finish(self) -> Float[Tensor, "batch slots channels finished"]:
@@ -120,7 +124,7 @@ class SourceStream:
         self._check_going()
         if self._buffer is None:
             raise UserError("this stream got no block yet: push() one before finish()")
-        self._over = True
+        self._over = self._busy = True
         framing = self.framing
         last = self._in.push(self._without_offset(*self._filter.finish()))
         pieces = [self._separate(torch.cat([last, self._in.finish()], dim=-1), framing.together)]
@@ -137,14 +141,16 @@ class SourceStream:
         if self._follower is not None:
             joined = torch.cat([self._follower.push(joined), self._follower.finish()], dim=-1)
         ending = self._finished(torch.cat([self._out.push(self._beside(joined)), self._out.finish()], dim=-1))
+        self._busy = False
         return ending if self._sharer is None else torch.cat([ending, self._sharer.finish()], dim=-1)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything that the stream remembers to a file, to go on later or elsewhere.
 
         Raises:
-            UserError: see `slotaudio.separation.state.save_state`.
+            UserError: see `slotaudio.separation.state.save_state`; the stream is in the middle of a block.
         """
+        self._check_whole()
         save_state(self, path, self._made_for())
 
     def restore(self, path: str | os.PathLike[str]) -> None:
@@ -155,12 +161,20 @@ class SourceStream:
         """
         load_state(self, path, self._made_for())
 
+    def _check_whole(self) -> None:
+        if self._busy:
+            raise UserError(
+                "this stream is in the middle of a block: one thread at a time may push; if the block failed, open "
+                "another stream, or restore() what was saved before"
+            )
+
     def _check_going(self) -> None:
+        self._check_whole()
         if self._over:
             raise UserError("this stream is finished: open another one for another recording")
 
     def _checked(self, block: Wave) -> Float[Tensor, "batch channels time"]:
-        wave, channels = as_batch(block, self._sample_rate), self.model.frontend.channels
+        wave, channels = as_batch(block, self._sample_rate, self.received), self.model.frontend.channels
         if wave.shape[1] != channels:
             raise UserError(
                 f"a block of {wave.shape[1]} channels (its shape is {tuple(block.shape)}), where the model takes "

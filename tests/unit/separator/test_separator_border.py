@@ -17,6 +17,8 @@ from slotaudio.separation.intake import SeparationWarning, as_batch
     ("wave", "message"),
     [
         ([0.0, 0.1], "a numpy array or a tensor, not list"),
+        (b"RIFF", r"not bytes \(of bytes: numpy.frombuffer makes an array of raw samples, soundfile.read of a file"),
+        (np.array(["a"]), "<U1; give floats"),
         (np.zeros(100, np.int16), "int16; give floats .* wave / 32768"),
         (torch.zeros(()), "this one has 0 axes"),
         (torch.zeros(1, 1, 1, 9), "this one has 4 axes"),

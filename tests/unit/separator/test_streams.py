@@ -1,11 +1,14 @@
 """Streams: the sources of the whole recording, piece by piece, whatever the blocks are and whatever ends them."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
 from tiny_models import RATE
 
 from slotaudio import Separator, UserError, audio
+from slotaudio.errors import AudioFileError
 from slotaudio.separation.offset import REACH
 
 
@@ -92,3 +95,80 @@ def test_a_stream_may_not_change_its_rate(separator):
     with pytest.raises(UserError, match=rf"block 1 of the stream is at {RATE + 1} Hz, the stream at {RATE} Hz"):
         pieces.extend(separator.stream(blocks))
     assert torch.cat(pieces, dim=-1).shape == (2, 1, 600)
+
+
+def test_the_memory_of_a_block_may_be_filled_anew(separator):
+    wave = torch.randn(1, 2 * RATE, generator=torch.Generator().manual_seed(7)) * 0.1
+    memory = np.empty((1, 300), np.float32)
+
+    def microphone():
+        for block in wave[:, :3900].split(300, dim=-1):
+            memory[:] = block
+            yield memory
+
+    found = torch.cat(list(separator.stream(microphone())), dim=-1)
+    torch.testing.assert_close(found, separator(wave[:, :3900]).sources, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["<f4", ">f4", "<f8", ">f8"])
+def test_arrays_over_bytes_are_taken_without_a_word(separator, recwarn, kind):
+    data = (np.random.default_rng(8).standard_normal(900) * 0.1).astype(kind).tobytes()
+    wave = np.frombuffer(data, kind)
+    assert not wave.flags.writeable
+    found = separator(wave).sources
+    assert not recwarn.list
+    np.testing.assert_array_equal(found, separator(wave.astype(np.float32)).sources)
+
+
+def test_a_block_that_is_no_sound_is_told_of_by_its_time_and_may_be_replaced(separator):
+    wave, bad = torch.randn(1, 4 * RATE, generator=torch.Generator().manual_seed(9)) * 0.1, torch.zeros(1, 300)
+    bad[0, 8] = torch.nan
+    first, rest, silence = wave[:, :3000], wave[:, 3300:], torch.zeros(1, 300)
+    stream = separator.open(RATE)
+    pieces = [stream.push(first)]
+    with pytest.raises(AudioFileError, match=r"NaN.* the first at 1\.504 s"):
+        stream.push(bad)
+    pieces += [stream.push(silence), stream.push(rest), stream.finish()]
+    whole = separator(torch.cat([first, silence, rest], dim=-1)).sources
+    torch.testing.assert_close(torch.cat(pieces, dim=-1)[0], whole, rtol=0, atol=1e-6)
+    with pytest.raises(AudioFileError, match=r"the first at 1\.504 s"):
+        list(separator.stream([*first.split(1000, dim=-1), bad, rest]))
+
+
+def test_a_stream_that_failed_in_the_middle_of_a_block_does_not_go_on(separator, tmp_path):
+    wave, seen = torch.randn(1, 2 * RATE, generator=torch.Generator().manual_seed(10)) * 0.1, []
+
+    def full(observation):
+        seen.append(observation)
+        if len(seen) == 9:
+            raise OSError("the disk is full")
+
+    separator = Separator(separator.model, ahead=0.0, windows_at_once=1)
+    stream = separator.open(RATE, observer=full)
+    pieces = [stream.push(wave[:, :700])]
+    stream.save(tmp_path / "before.state")
+    with pytest.raises(OSError, match="full"):
+        stream.push(wave[:, 700:])
+    for again in (lambda: stream.push(wave), stream.finish, lambda: stream.save(tmp_path / "after.state")):
+        with pytest.raises(UserError, match=r"in the middle of a block: .* open another"):
+            again()
+    assert not (tmp_path / "after.state").exists()
+    stream.restore(tmp_path / "before.state")
+    pieces += [stream.push(wave[:, 700:]), stream.finish()]
+    torch.testing.assert_close(torch.cat(pieces, dim=-1)[0], separator(wave).sources, rtol=0, atol=1e-6)
+
+
+def test_one_thread_at_a_time_may_push(separator):
+    wave = torch.randn(1, 900, generator=torch.Generator().manual_seed(11)) * 0.1
+    refused = []
+
+    def meanwhile(observation):
+        with ThreadPoolExecutor(1) as pool:
+            refused.append(pool.submit(stream.push, wave).exception())
+
+    separator = Separator(separator.model, ahead=0.0, windows_at_once=1)
+    stream = separator.open(RATE, observer=meanwhile)
+    found = torch.cat([stream.push(wave), stream.finish()], dim=-1)
+    assert refused
+    assert all("one thread at a time" in str(error) for error in refused)
+    torch.testing.assert_close(found[0], separator(wave).sources, rtol=0, atol=1e-6)
