@@ -21,6 +21,9 @@ _DOUBT = 0.12
 _GAP = 2.0
 """Seconds between doubtful segments that are one stretch."""
 
+WORTH_TELLING = 0.05
+"""Share of a recording that has to be doubtful: of less than that, hardly anything is wrong."""
+
 Stretch = tuple[float, float]
 """Beginning and end in seconds."""
 
@@ -46,9 +49,9 @@ class DoubtMeter:
         self._said: list[Float[Tensor, "batch slots segments statistics"]] = []
 
     @property
-    def heard(self) -> bool:
-        """Whether there was anything to doubt: two seconds."""
-        return bool(self._said)
+    def seconds(self) -> float:
+        """Seconds that were heard."""
+        return len(self._said) * _AT_ONCE * self.segment * self.hop / self.sample_rate
 
     def push(self, outputs: Float[Tensor, "batch slots channels time"]) -> None:
         """Take the next samples of all outputs; what does not fill two seconds at the end is not heard."""
@@ -66,7 +69,7 @@ class DoubtMeter:
             outputs: those that hold a source: others sound like everybody.
             recording: of the batch.
         """
-        if not self.heard or len(outputs) < 2:
+        if not self._said or len(outputs) < 2:
             return []
         said = torch.cat([piece[recording, list(outputs)] for piece in self._said], dim=1)
         count, steps, _ = said.shape

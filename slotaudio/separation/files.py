@@ -13,7 +13,7 @@ from slotaudio.audio import AudioReader
 from slotaudio.audio.pcm import PcmReader
 from slotaudio.audio.writing import subtype_for
 from slotaudio.errors import AudioFileError, UserError
-from slotaudio.separation.doubt import told
+from slotaudio.separation.doubt import WORTH_TELLING, told
 from slotaudio.separation.intake import SeparationWarning, UpToDamage
 from slotaudio.separation.observation import Observation
 from slotaudio.separation.outputs import Outputs
@@ -59,7 +59,7 @@ def separate_file(
 
     Whatever ends the work early, be it damage in the recording, a full disk or Ctrl-C: what is separated by then
     stays, playable, as ``talk_slot1.part.wav``, and a warning says how much it is. Where voices may have changed places
-    (`slotaudio.separation.doubt`) a warning says when.
+    (`slotaudio.separation.doubt`), if in a twentieth of the recording or more, a warning says when.
 
     Args:
         path: WAV, FLAC, OGG or MP3.
@@ -94,9 +94,9 @@ def separate_file(
             observer=census.update,
             listener=None if doubts is None else lambda piece: doubts.push(piece[None]),
         )
-    if doubts is not None and doubts.heard:
+    if doubts is not None and doubts.seconds:
         stretches = doubts.stretches([slot for slot in census.present()[0] if targets[slot] in written])
-        if stretches:
+        if sum(end - start for start, end in stretches) > WORTH_TELLING * doubts.seconds:
             warnings.warn(f"{path}: {told(stretches)}", SeparationWarning, stacklevel=3)
     return written
 
