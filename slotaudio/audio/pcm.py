@@ -20,6 +20,7 @@ ENCODINGS = {"s16le": ("<i2", 2.0**15, "PCM_16"), "s32le": ("<i4", 2.0**31, "PCM
 
 _CONTAINERS = {b"RIFF": "WAV", b"fLaC": "FLAC", b"OggS": "Ogg", b"ID3": "MP3", b"FORM": "AIFF"}
 _BLOCK = 0.25
+_POLLS = hasattr(os, "set_blocking")  # Windows looks into a pipe without waiting from Python 3.12 on
 
 
 class _Ended(Exception):
@@ -61,7 +62,8 @@ class PcmReader:
     def end(self) -> None:
         """Take what has come by now for the whole stream; may be called by a signal while samples are waited for."""
         self._over = True
-        os.set_blocking(self.pipe.fileno(), False)
+        if _POLLS:
+            os.set_blocking(self.pipe.fileno(), False)
         if self._waiting:
             raise _Ended
 
@@ -88,7 +90,7 @@ class PcmReader:
             raise AudioFileError(f"{self.info.path} held no samples")
 
     def _wait(self, size: int) -> bytes:
-        """Return what is there, waiting for the first byte; after `end` without waiting."""
+        """Return what is there, waiting for the first byte; after `end` without waiting, or nothing."""
         if not self._over:
             try:
                 self._waiting = True
@@ -97,7 +99,7 @@ class PcmReader:
                 pass
             finally:
                 self._waiting = False
-        return self.pipe.read1(size)
+        return self.pipe.read1(size) if _POLLS else b""
 
     def _refuse_containers(self, data: bytes) -> None:
         for start, name in _CONTAINERS.items():

@@ -3,6 +3,7 @@
 import contextlib
 import os
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -71,7 +72,7 @@ class AudioWriter:
         self.widened = False
         self.limited = 0
         self.frames = 0
-        self._file: Any = self._open(self.partial, self.subtype)
+        self._open(self.partial)
 
     def __enter__(self) -> "AudioWriter":
         return self
@@ -100,14 +101,15 @@ class AudioWriter:
         if self.subtype == "FLOAT":
             return
         with self._explained():
-            self._file.close()
+            self._shut()
             self.subtype, self.widened = "FLOAT", True
             self._rewrite("float32")
+            self._reopen()
 
     def close(self) -> None:
         """Finish the temporary file and check that all of it arrived."""
         with self._explained():
-            self._file.close()
+            self._shut()
             if soundfile.info(_named(self.partial)).frames != self.frames:
                 raise AssertionError("not all of it arrived on the disk")
 
@@ -121,7 +123,7 @@ class AudioWriter:
     def discard(self) -> None:
         """Remove what was written so far."""
         with contextlib.suppress(OSError, soundfile.LibsndfileError):
-            self._file.close()
+            self._shut()
         for path in (self.partial, self._copy):
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
@@ -129,7 +131,7 @@ class AudioWriter:
     def keep(self) -> int:
         """Finish the temporary file after a failure and leave it; return how many samples of it can be read."""
         with contextlib.suppress(OSError, soundfile.LibsndfileError):
-            self._file.close()
+            self._shut()
         with contextlib.suppress(OSError):
             self._copy.unlink(missing_ok=True)
         try:
@@ -147,24 +149,47 @@ class AudioWriter:
                     file.truncate(frames)
             else:
                 self._rewrite("int32", frames)
-                self._file.close()
 
-    def _open(self, path: Path, subtype: str) -> Any:
-        with self._explained():
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)  # its OSError has a reason
-            file = soundfile.SoundFile(
-                self._descriptor, "w", self.sample_rate, self.channels, subtype, format=self.format, closefd=True
+    def _open(self, path: Path) -> None:
+        with self._explained():  # Python's OSError has a reason, libsndfile's has none
+            self._take(
+                open(path, "w+b", buffering=0),  # noqa: SIM115  (closed with the writer)
+                "w",
+                samplerate=self.sample_rate,
+                channels=self.channels,
+                subtype=self.subtype,
+                format=self.format,
             )
             self._declare()  # nothing yet: libsndfile's own first header is no valid one
-        return file
+
+    def _reopen(self) -> None:
+        """Go on at the end of the temporary file."""
+        self._take(open(self.partial, "r+b", buffering=0), "r+")  # noqa: SIM115
+        self._file.seek(0, soundfile.SEEK_END)
+
+    def _take(self, file: FileIO, mode: str, **layout: Any) -> None:
+        """Hand a file to libsndfile, which leaves closing it to us: on Windows it would leave the descriptor open."""
+        try:
+            self._file: Any = soundfile.SoundFile(file.fileno(), mode, **layout, closefd=False)
+        except BaseException:
+            file.close()
+            raise
+        self._bytes = file  # set last, so that of a writer that nobody closed libsndfile's part goes first
+
+    def _shut(self) -> None:
+        try:
+            self._file.close()
+        finally:
+            self._bytes.close()
 
     def _rewrite(self, dtype: str, frames: int = -1) -> None:
-        """Copy so many samples, or all, of the temporary file into a new one in its place, which stays open."""
-        self._file = self._open(self._copy, self.subtype)
+        """Copy so many samples, or all, of the temporary file into a new one in its place, which is closed."""
+        self._open(self._copy)
         with soundfile.SoundFile(_named(self.partial)) as old:
             for block in old.blocks(65536, frames=frames, dtype=dtype, always_2d=True):
                 self._append(block)
-        os.replace(self._copy, self.partial)
+        self._shut()
+        os.replace(self._copy, self.partial)  # neither of them is open, as Windows wants it
 
     def _encode(self, wave: Float[Tensor, "channels time"]) -> Any:
         if self.subtype == "FLOAT":
@@ -185,10 +210,11 @@ class AudioWriter:
         """Bring the sizes in the header up to date, so that the file is playable if nobody ever closes it."""
         if self.format != "WAV" or not hasattr(os, "pwrite"):  # Windows
             return
-        size = os.fstat(self._descriptor).st_size
-        body = os.pread(self._descriptor, _HEADER, 0).index(b"data") + 8
+        descriptor = self._bytes.fileno()
+        size = os.fstat(descriptor).st_size
+        body = os.pread(descriptor, _HEADER, 0).index(b"data") + 8
         for position, room in ((4, size - 8), (body - 4, size - body)):
-            os.pwrite(self._descriptor, min(room, 0xFFFF_FFFF).to_bytes(4, "little"), position)
+            os.pwrite(descriptor, min(room, 0xFFFF_FFFF).to_bytes(4, "little"), position)
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:

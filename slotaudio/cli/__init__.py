@@ -1,5 +1,6 @@
 """The command line. One module per command; torch is imported inside the commands that compute."""
 
+import codecs
 import inspect
 import io
 import os
@@ -102,12 +103,21 @@ def _one_line(
     return f"slotaudio: warning: {message}\n"  # a user needs the sentence, not the place in the source
 
 
+def _printable(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Print names of files as they are, UTF-8 or not, and spell out what an encoding lacks (Windows' are small)."""
+    assert isinstance(error, UnicodeEncodeError)
+    error.end = error.start + 1
+    escaped = "\udc80" <= error.object[error.start] <= "\udcff"
+    return codecs.lookup_error("surrogateescape" if escaped else "backslashreplace")(error)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run a command: exit code 2 for the user's error, 1 for ours, 130 when interrupted."""
     signal.signal(signal.SIGTERM, _terminate)
     warnings.formatwarning = _one_line
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="surrogateescape")  # names of files are printed as they are, UTF-8 or not
+        codecs.register_error("slotaudio", _printable)
+        sys.stdout.reconfigure(errors="slotaudio")
     try:
         with_plugins(app, plugin_manager())(args=arguments)
     except SystemExit as stop:

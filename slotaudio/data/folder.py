@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from fnmatch import fnmatch
+from fnmatch import fnmatchcase
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -218,7 +218,7 @@ def _range(sources: int | Sequence[int]) -> tuple[int, int]:
 
 
 def _matching(folder: SpeechFolder, patterns: Sequence[str] | None) -> list[str]:
-    names = [name for name in folder.speakers if patterns is None or any(fnmatch(name, p) for p in patterns)]
+    names = [name for name in folder.speakers if patterns is None or any(fnmatchcase(name, p) for p in patterns)]
     if not names:
         some = ", ".join(list(folder.speakers)[:5])
         raise DataError(f"no speaker in {folder.path} matches {list(patterns or ())}; the first of them are: {some}")

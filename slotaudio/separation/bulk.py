@@ -49,7 +49,8 @@ def read_list(path: str | os.PathLike[str]) -> list[Recording]:
     Paths are relative to the list's own folder; empty lines and lines that start with # do not count.
 
     Raises:
-        UserError: the list cannot be read or is empty, or two of its recordings would have the same outputs.
+        UserError: the list cannot be read or is empty, its recordings are on several drives, or two of them would have
+            the same outputs.
     """
     path = Path(path)
     try:
@@ -64,7 +65,10 @@ def read_list(path: str | os.PathLike[str]) -> list[Recording]:
     files = list(dict.fromkeys(Path(os.path.abspath(path.parent / name)) for name in names))
     if not files:
         raise UserError(f"the list {path} names no recordings")
-    shared = Path(os.path.commonpath([file.parent for file in files]))
+    try:
+        shared = Path(os.path.commonpath([file.parent for file in files]))
+    except ValueError:  # on Windows
+        raise UserError(f"the list {path} names recordings on several drives: make a list of each") from None
     recordings = [Recording(file, file.relative_to(shared).as_posix()) for file in files]
     seen: dict[str, Recording] = {}
     for recording in recordings:
@@ -168,7 +172,7 @@ class Corpus:
                 with suppress(OSError):  # on a full disk the other workers find out for themselves
                     self._write(self._beside(recording, ".failed"), f"{told}\n")
                 return Outcome(recording, error=error)
-            names = [os.path.relpath(output, self.folder) for output in outputs]
+            names = [Path(os.path.relpath(output, self.folder)).as_posix() for output in outputs]
             self._write(self._beside(recording, ".json"), json.dumps({"outputs": names}) + "\n")
             self._beside(recording, ".failed").unlink(missing_ok=True)
             return Outcome(recording, tuple(outputs))

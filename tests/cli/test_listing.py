@@ -56,6 +56,14 @@ def test_components_of_a_family_shows_the_options(family):
     assert "encoders" not in listed
 
 
+def test_what_the_encoding_of_a_terminal_lacks_is_spelled_out():
+    whole = slotaudio("components", PYTHONIOENCODING="utf-8").stdout
+    done = slotaudio("components", PYTHONIOENCODING="ascii")
+    assert done.returncode == 0, done.stderr
+    assert not whole.isascii()
+    assert done.stdout == whole.encode("ascii", "backslashreplace").decode()
+
+
 def test_unknown_family_is_the_users_error():
     done = slotaudio("components", "flavour")
     assert done.returncode == 2

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from slotaudio.audio import pcm
 from slotaudio.cli import main
 from slotaudio.cli.stream import _ends_at_interrupt
 
@@ -142,6 +143,18 @@ def test_half_a_sample_at_the_end_is_left_out(tiny_model, tmp_path):
     assert code == 0
     assert "ended inside a sample" in err
     assert soundfile.info(tmp_path / "stream_slot1.wav").frames == RATE
+
+
+def test_a_stream_ends_where_pipes_can_only_be_waited_for(monkeypatch):
+    monkeypatch.setattr(pcm, "_POLLS", False)
+    monkeypatch.delattr(os, "set_blocking")
+    receiver, sender = os.pipe()
+    with open(receiver, "rb") as pipe, open(sender, "wb", buffering=0) as recorder:
+        recorder.write(noise(0.1).tobytes())
+        reader = pcm.PcmReader(pipe, RATE)
+        for heard in reader:
+            assert heard.shape == (1, RATE // 10)
+            reader.end()  # while the recorder goes on
 
 
 def test_the_second_interruption_interrupts():

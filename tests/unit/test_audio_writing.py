@@ -63,6 +63,7 @@ def test_a_file_is_valid_from_its_first_moment_and_says_how_long_it_is(tmp_path)
             riff = int.from_bytes(writer.partial.read_bytes()[4:8], "little")
             assert riff == writer.partial.stat().st_size - 8 >= size * frames
             writer.write(torch.zeros(1, 500))
+        writer.discard()
 
 
 def test_an_exception_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -77,6 +78,29 @@ def test_an_exception_leaves_the_old_file_and_nothing_else(tmp_path):
         interrupted()
     assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]
     assert audio.read(tmp_path / "a.wav")[0].shape == (1, 10)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc what is open")
+@pytest.mark.parametrize("name", ["a.wav", "a.flac"])
+def test_no_file_is_renamed_while_it_is_open_which_windows_refuses(tmp_path, monkeypatch, name):
+    really, renamed = os.replace, []
+
+    def replace(source, target):
+        opened = {os.path.realpath(f"/proc/self/fd/{each}") for each in os.listdir("/proc/self/fd")}
+        assert not opened & {str(source), str(target)}
+        really(source, target)
+        renamed.append(target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    kept = audio.AudioWriter(tmp_path / name, 16000)
+    kept.write(torch.full((1, 300), 0.25))
+    assert kept.keep() == 300
+    kept.cut(200)
+    assert audio.info(kept.partial).frames == 200
+    with audio.AudioWriter(tmp_path / name, 16000) as writer:
+        writer.write(torch.full((1, 300), 0.25))
+        writer.write(torch.full((1, 300), 1.5))
+    assert len(renamed) == 2  # in FLAC when it is cut, in WAV when it turns into floats; and its name
 
 
 def test_existing_files_need_force(tmp_path):

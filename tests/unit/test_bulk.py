@@ -3,6 +3,7 @@
 import errno
 import json
 import multiprocessing
+import ntpath
 import os
 import signal
 from collections import Counter
@@ -203,6 +204,13 @@ def test_lists_that_cannot_be_used_are_refused(tmp_path, name, text, complaint):
         (tmp_path / name).write_text(text)
     with pytest.raises(UserError, match=complaint):
         read_list(tmp_path / name)
+
+
+def test_recordings_on_several_drives_are_refused(tmp_path, monkeypatch):
+    (tmp_path / "drives.txt").write_text("a.wav\nb.wav\n")
+    monkeypatch.setattr(os.path, "commonpath", lambda paths: ntpath.commonpath(["C:\\", "D:\\"]))
+    with pytest.raises(UserError, match="on several drives: make a list of each"):
+        read_list(tmp_path / "drives.txt")
 
 
 def test_shards_share_a_list_evenly(tmp_path):
