@@ -26,6 +26,7 @@ class Resampler:
     """
 
     def __init__(self, old: int, new: int) -> None:
+        self._old = old
         divisor = math.gcd(old, new)
         self.up, self.down = new // divisor, old // divisor
         widest = max(self.up, self.down)
@@ -35,6 +36,11 @@ class Resampler:
         self._buffer: Tensor | None = None
         self._left = 0
         self._seen = self._made = 0
+
+    @property
+    def latency(self) -> float:
+        """Seconds that a sample waits at most for others."""
+        return 0.0 if self._filter is None else (self._context + self.down) / self._old
 
     def push(self, wave: Float[Tensor, "*axes time"]) -> Float[Tensor, "*axes resampled"]:
         """Take the next block and return what is finished; possibly no samples."""

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -275,23 +276,29 @@ def _has_index(path: Path) -> bool:
 
 
 _STDERR = threading.Lock()
+_TRIFLE = re.compile(rb"\s*$|Note: |Warning: .*(Frankenstein|fuzzy seeking)|\[src/libmpg123/")
 
 
 @contextlib.contextmanager
 def _mpg123_silenced(path: Path) -> Iterator[None]:
-    """libsndfile's MP3 decoder reports harmless trifles on file descriptor 2, by the hundred."""
+    """libsndfile's MP3 decoder reports harmless trifles on file descriptor 2, by the hundred.
+
+    What other threads write there meanwhile, such as their logs, comes out a little later.
+    """
     if not _is_mp3(path):
         yield
         return
-    with _STDERR, open(os.devnull, "wb") as nowhere:
+    with _STDERR, tempfile.TemporaryFile() as said:
         try:
             kept = os.dup(2)
         except OSError:  # no standard error at all (a service): nothing to silence
             yield
             return
-        os.dup2(nowhere.fileno(), 2)
+        os.dup2(said.fileno(), 2)
         try:
             yield
         finally:
             os.dup2(kept, 2)
-            os.close(kept)
+            said.seek(0)
+            with contextlib.suppress(OSError), open(kept, "wb") as stderr:
+                stderr.writelines(line for line in said if not _TRIFLE.match(line))

@@ -1,7 +1,6 @@
 """How many speak: counted by one model, so that the best one for that number may separate."""
 
 import os
-import warnings
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 from slotaudio.errors import UserError
 from slotaudio.model import SlotModel
 from slotaudio.pretrained import COUNTING_MODEL, from_pretrained
-from slotaudio.separation.intake import Blocks, SeparationWarning, UpToDamage, Wave, opened
+from slotaudio.separation.intake import Blocks, UpToDamage, Wave, opened
 from slotaudio.separation.pieces import pieces
 from slotaudio.separation.presence import source_range
 from slotaudio.separation.separator import Separator
@@ -22,6 +21,7 @@ def count(
     source: Wave | str | os.PathLike[str] | Blocks,
     sample_rate: int | None = None,
     progress: Progress | None = None,
+    quiet: bool = False,
 ) -> int:
     """Return how many sources a recording holds, in constant memory; see `slotaudio.separation.presence`.
 
@@ -31,6 +31,7 @@ def count(
         separator: its `sources` are the least and the most that may be found.
         source, sample_rate: as for `Separator.stream`.
         progress: called with the seconds that are done.
+        quiet: do not warn of channels that are mixed down.
 
     Raises:
         UserError, AudioFileError: as for `Separator.stream`; a recording without samples.
@@ -38,7 +39,7 @@ def count(
     with opened(source, sample_rate, separator.sample_rate) as (blocks, rate, name):
         meter = separator.presence_meter()
         recording = UpToDamage(blocks)
-        heard = pieces(separator, recording, rate, name, observer=meter.update, progress=progress)
+        heard = pieces(separator, recording, rate, name, observer=meter.update, progress=progress, quiet=quiet)
         if not sum(piece.shape[-1] for piece in heard):
             raise recording.damage or UserError(f"{name} holds no samples")
     least, most = separator.sources
@@ -97,7 +98,5 @@ class Separators:
         """
         if not self.counts:
             return self.first
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SeparationWarning)  # whoever separates it says the same
-            number = count(self.first, recording, sample_rate, progress)
-        return self._told(number)
+        # quiet: whoever separates it says the same
+        return self._told(count(self.first, recording, sample_rate, progress, quiet=True))

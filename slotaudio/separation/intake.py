@@ -96,7 +96,7 @@ def as_sources(reference: Wave, wave: Wave) -> Float[Tensor, "batch sources chan
 
 
 def channel_map(
-    channels: int, wanted: int, name: str, sample_rate: int, channel: int | None = None
+    channels: int, wanted: int, name: str, sample_rate: int, channel: int | None = None, quiet: bool = False
 ) -> Callable[[Float[Tensor, "batch channels time"]], Float[Tensor, "batch wanted time"]]:
     """Return how to bring the blocks of a recording to the model's number of channels; warns if that mixes channels.
 
@@ -106,6 +106,7 @@ def channel_map(
         name: of the recording, in messages.
         sample_rate: of the blocks, in hertz.
         channel: the one to be taken, from 1; None for all of them.
+        quiet: do not warn.
 
     Raises:
         UserError: there is no such channel, or neither mixing down to one channel nor copying one channel does it.
@@ -118,6 +119,8 @@ def channel_map(
         return lambda wave: wave
     if channels == 1:
         return lambda wave: repeat(wave, "batch 1 time -> batch wanted time", wanted=wanted)
+    if wanted == 1 and quiet:
+        return lambda wave: reduce(wave, "batch channels time -> batch 1 time", "mean")
     if wanted == 1:
         return MixDown(channels, name, sample_rate)
     raise UserError(f"{name} has {channels} channels; the model takes {wanted} or 1")

@@ -24,6 +24,7 @@ def pieces(
     rule: JoiningRule | None = None,
     observer: Callable[[Observation], None] | None = None,
     progress: Callable[[float], None] | None = None,
+    quiet: bool = False,
 ) -> Iterator[Float[Tensor, "batch slots wanted _"]]:
     """Yield pieces of all slots that follow each other, some without samples; together as long as the blocks.
 
@@ -34,13 +35,14 @@ def pieces(
         name: of the recording, in messages.
         rule, observer: as for `Separator.open`.
         progress: called with the seconds that are done.
+        quiet: do not warn of channels that are mixed down.
 
     Raises:
         UserError: an impossible sample rate, or channels that do not fit (`slotaudio.separation.intake.channel_map`).
     """
     stream, fit = separator.open(sample_rate, rule, observer), None
     for block in blocks:
-        fit = fit or separator.channel_map(block.shape[1], sample_rate, name)
+        fit = fit or separator.channel_map(block.shape[1], sample_rate, name, quiet)
         yield stream.push(fit(block))
         if progress is not None:
             progress(stream.received / sample_rate)

@@ -291,10 +291,10 @@ class Separator:
         )
 
     def channel_map(
-        self, channels: int, sample_rate: int, name: str
+        self, channels: int, sample_rate: int, name: str, quiet: bool = False
     ) -> Callable[[Float[Tensor, "batch channels time"]], Float[Tensor, "batch wanted time"]]:
         """Return how to bring the blocks of a recording to the model's channels; see `intake.channel_map`."""
-        return channel_map(channels, self.model.frontend.channels, name, sample_rate, self.channel)
+        return channel_map(channels, self.model.frontend.channels, name, sample_rate, self.channel, quiet)
 
     def presence_meter(self, observer: Observer | None = None) -> PresenceMeter:
         """Return what finds out which outputs are sources, to observe a stream of this separator."""

@@ -84,7 +84,10 @@ class SourceStream:
     def latency(self) -> float:
         """Seconds that a sample waits at most for others before it is finished; computing comes on top."""
         joined = (self.framing.window + (self.framing.together - 1) * self.framing.hop) / self.model.sample_rate
-        return REACH + joined + (0.0 if self._follower is None else self._follower.latency)
+        followed = 0.0 if self._follower is None else self._follower.latency
+        shared = 0.0 if self._sharer is None else 2 * self._sharer.frame / self._sample_rate
+        waits = self._in.latency + joined + followed + self._out.latency + shared
+        return REACH + max(REACH, waits)  # the first samples wait for both sides
 
     @torch.no_grad()
     def push(self, block: Wave) -> Float[Tensor, "batch slots channels finished"]:
@@ -136,8 +139,7 @@ class SourceStream:
             pieces.append(self._separate(self._buffer[..., :0], least=1, padding=max(0, missing - framing.lead)))
         pieces.append(self._without_lead(self._joiner.finish()))
         joined = torch.cat(pieces, dim=-1)
-        excess = self._joined - framing.lead - length
-        joined = joined[..., : joined.shape[-1] - excess]
+        joined = joined[..., : joined.shape[-1] - (self._joined - framing.lead - length)]
         if self._follower is not None:
             joined = torch.cat([self._follower.push(joined), self._follower.finish()], dim=-1)
         ending = self._finished(torch.cat([self._out.push(self._beside(joined)), self._out.finish()], dim=-1))

@@ -1,5 +1,6 @@
 """Audio files as they come: every kind of damage gets one sentence, everything else its samples."""
 
+import os
 import struct
 from pathlib import Path
 
@@ -157,6 +158,29 @@ def test_mp3_without_an_index_is_read_to_its_end_or_not_at_all(tmp_path):
     assert drain(tmp_path / "quiet_first.mp3") >= 10 * RATE
     with pytest.raises(AudioFileError, match=r"has no index, so that only its first .* ffmpeg -i"):
         drain(tmp_path / "loud_first.mp3")
+
+
+def test_what_the_mp3_decoder_says_is_silenced_and_what_others_say_is_not(tmp_path, capfd):
+    path = saved(tmp_path / "a.mp3")
+    data = path.read_bytes()
+    middle = len(data) // 2
+    path.write_bytes(data[:middle] + bytes(3000) + data[middle + 3000 :])
+    with pytest.raises(soundfile.LibsndfileError):
+        soundfile.SoundFile(path).read()
+    assert "Note: " in capfd.readouterr().err  # if it does not, nothing has to be silenced any more
+    read = soundfile.SoundFile.read
+
+    def meanwhile(file, *args, **options):
+        os.write(2, b"the log of another thread\n")
+        return read(file, *args, **options)
+
+    with pytest.MonkeyPatch.context() as patch, audio.AudioReader(path) as reader:
+        patch.setattr(soundfile.SoundFile, "read", meanwhile)
+        with pytest.raises(AudioFileError, match="damaged"):
+            list(reader)
+    said = capfd.readouterr().err.splitlines()
+    assert said
+    assert set(said) == {"the log of another thread"}
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -1e30])

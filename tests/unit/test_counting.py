@@ -1,5 +1,8 @@
 """How many speak: the best model for the number that was counted, or told."""
 
+import threading
+import warnings
+
 import numpy as np
 import pytest
 import soundfile
@@ -76,6 +79,21 @@ def test_what_cannot_be_counted(tmp_path, open_number):
         open_number.of(tmp_path / "nowhere.wav")
     with pytest.raises(UserError, match="the stream holds no samples"):
         count(open_number.first, iter(()))
+
+
+def test_counting_warns_of_nothing_and_leaves_the_filters_of_threads_alone(open_number, recwarn):
+    stereo = torch.randn(2, 16000, generator=torch.Generator().manual_seed(0)) * 0.1
+    before, begun, over = list(warnings.filters), threading.Event(), threading.Event()
+
+    def second():
+        open_number.of(stereo, progress=lambda seconds: (begun.set(), over.wait(60)))
+
+    other = threading.Thread(target=second)
+    open_number.of(stereo, progress=lambda seconds: other.is_alive() or (other.start(), begun.wait(60)))
+    over.set()
+    other.join()
+    assert warnings.filters == before
+    assert not recwarn.list
 
 
 def test_one_voice_is_not_split_between_slots_and_loses_noise():

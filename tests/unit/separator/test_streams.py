@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
-from tiny_models import RATE
+from tiny_models import RATE, tiny
 
 from slotaudio import Separator, UserError, audio
 from slotaudio.errors import AudioFileError
@@ -20,15 +20,25 @@ def test_streams_hold_on_to_little_however_long_they_are(separator):
         held.append(stream._buffer.shape[-1] + stream._mixture.shape[-1] + stream._in._buffer.shape[-1])
     assert max(held[24:]) <= max(held[:24]) + 2 * RATE
     assert stream.received == 48 * 2 * RATE
-    joined = separator.framing.window / RATE * (1 + (separator.framing.together - 1) / 2)
-    assert stream.latency == pytest.approx(REACH + joined)
 
 
 def test_looking_ahead_costs_latency_unless_the_order_is_given(separator):
     one_window = separator.framing.window / RATE
     for options, seconds in (({"ahead": 5.0}, 5.0), ({"joining": "given", "windows_at_once": 1}, one_window)):
         stream = Separator(separator.model, **options).open(RATE)
-        assert stream.latency - REACH == pytest.approx(seconds, abs=separator.framing.hop / RATE)
+        assert stream.latency - 2 * REACH == pytest.approx(max(0, seconds - REACH), abs=separator.framing.hop / RATE)
+
+
+@pytest.mark.parametrize("rate", [RATE, 3 * RATE, 4410])
+@pytest.mark.parametrize("options", [{"window": 0.128}, {"window": 0.512}])
+def test_no_sample_waits_longer_than_a_stream_says(rate, options):
+    stream = Separator(tiny(**options), ahead=0.0, windows_at_once=1).open(rate)
+    noise = torch.randn(2 * rate, generator=torch.Generator().manual_seed(12)) * 0.1
+    waiting = []
+    for block in noise.split(rate // 200):
+        made = stream.push(block).shape[-1]
+        waiting.append((waiting[-1] if waiting else 0) + len(block) - made)
+    assert stream.latency - 0.15 < max(waiting) / rate <= stream.latency
 
 
 def test_streams_of_files_waves_and_blocks_are_the_same(separator, tmp_path):
