@@ -1,5 +1,6 @@
 """A page to try it: a recording goes in, its sources come out, in a browser and offline (needs gradio)."""
 
+import os
 import shutil
 import tempfile
 import time
@@ -71,7 +72,7 @@ class Page:
         try:
             return self._separate(Path(recording), model, number, progress)
         except SlotaudioError as error:
-            raise gradio.Error(str(error).replace(str(Path(recording).parent) + "/", "")) from None
+            raise gradio.Error(str(error).replace(str(Path(recording).parent) + os.sep, "")) from None
 
     def _separate(self, path: Path, model: str, number: str, progress: Any) -> list[Any]:
         seconds = _seconds(path)

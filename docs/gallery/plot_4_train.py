@@ -92,7 +92,7 @@ device = "cpu"
 """
 
 folder = Path(tempfile.mkdtemp())
-with open(folder / "tiny.toml", "w") as file:
+with open(folder / "tiny.toml", "w", encoding="utf-8") as file:
     file.write(recipe)
 
 # %%

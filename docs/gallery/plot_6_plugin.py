@@ -125,7 +125,7 @@ class Patches(nn.Module):
             positions=grid(*maps.shape[-2:]).to(maps),
         )
 '''
-with open(package / "slotaudio_patches" / "encoder.py", "w") as file:
+with open(package / "slotaudio_patches" / "encoder.py", "w", encoding="utf-8") as file:
     file.write(code)
 
 # %%

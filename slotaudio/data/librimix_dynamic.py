@@ -34,7 +34,9 @@ class DynamicMixtures:
 
     def __init__(self, speech: FolderMixtures, noise: Path | None, noise_source: bool) -> None:
         self.speech, self.noise, self.noise_source = speech, noise, noise_source
-        self.noises: list[Path] = [] if noise is None else sorted(noise.rglob("*.wav"))
+        self.noises: list[Path] = []
+        if noise is not None:
+            self.noises = sorted(noise.rglob("*.wav"), key=lambda file: file.parts)  # the same order on Windows
         if noise is not None and not self.noises:
             raise DataError(f"{noise} holds no WAV files of noise")
 

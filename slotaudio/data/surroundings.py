@@ -189,8 +189,8 @@ class _Files(Recordings):
         if not path.is_dir():
             named = f"{SYNTHETIC!r} or {BABBLE!r}" if what == "noise" else repr(SYNTHETIC)
             raise DataError(f"{what}: there is no folder {path}; give one, or {named}")
-        found = (file for file in sorted(path.rglob("*")) if file.suffix.lower() in SUFFIXES)
-        self.names = [file.relative_to(path).as_posix() for file in found]
+        found = [file.relative_to(path) for file in path.rglob("*") if file.suffix.lower() in SUFFIXES]
+        self.names = [file.as_posix() for file in sorted(found, key=lambda file: file.parts)]  # on Windows, too
         if not self.names:
             raise DataError(f"{what}: no audio in {path}; looked for {', '.join(SUFFIXES)}")
 

@@ -66,7 +66,7 @@ class RunFolder:
     @property
     def step(self) -> int:
         """The step that the run starts from."""
-        return 0 if self.checkpoint is None else int(self.checkpoint["global_step"])
+        return 0 if self.checkpoint is None else self.checkpoint["global_step"]
 
     def prepare(self) -> None:
         """Make the folder and write the recipe.
@@ -98,7 +98,7 @@ class RunFolder:
     def _checkpoint(self) -> dict[str, Any]:
         try:
             checkpoint = dict(torch.load(self.last, map_location="cpu", weights_only=True, mmap=True))
-            about = checkpoint["slotaudio"]
+            step, about = int(checkpoint["global_step"]), checkpoint["slotaudio"]
         except Exception as error:  # whatever a damaged file makes torch raise
             first = str(error).partition("\n")[0]
             raise UserError(f"{self.last} cannot be resumed from: {type(error).__name__}: {first}") from None
@@ -107,7 +107,8 @@ class RunFolder:
                 f"{self.last} was written by slotaudio {about['version']} in format {about['format']}; "
                 f"this is {__version__}, which reads format {FORMAT}"
             )
-        return checkpoint
+        # not the weights: they lie in the file, which no other could replace on Windows
+        return {"global_step": step, "slotaudio": about}
 
     def _changes(self, before: Mapping[str, Any]) -> list[str]:
         """Return what the recipe and the packages at hand change for the rest of the run.

@@ -1,5 +1,7 @@
 """Noise and rooms around voices: levels, references, the same voices with and without, folders, bad options."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import soundfile
@@ -10,7 +12,7 @@ from slotaudio.data.conversations import Conversations
 from slotaudio.data.epochs import SkippedUtterance
 from slotaudio.data.folder import FolderMixtures
 from slotaudio.data.mixing import PEAK, active_level, level
-from slotaudio.data.surroundings import Surroundings, random_equaliser, synthetic_noise, synthetic_room
+from slotaudio.data.surroundings import Surroundings, _Files, random_equaliser, synthetic_noise, synthetic_room
 from slotaudio.errors import DataError
 
 RATE = 16000
@@ -172,6 +174,14 @@ def test_silence_meets_noise_without_numbers_that_are_none():
 def test_bad_options_say_what_is_possible(options, message):
     with pytest.raises(DataError, match=message):
         Surroundings(RATE, **options)
+
+
+def test_files_have_one_order_on_all_systems(tmp_path, monkeypatch):
+    for name in ("b.wav", "A.wav", "a-b/c.wav", "a/c.wav"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.setattr(Path, "__lt__", lambda one, other: str(one).lower() < str(other).lower())  # as on Windows
+    assert _Files(tmp_path, RATE, "noise").names == ["A.wav", "a/c.wav", "a-b/c.wav", "b.wav"]
 
 
 def test_a_folder_without_audio_is_named(tmp_path):

@@ -66,10 +66,10 @@ def find_tracks(path: Path, stems: Sequence[str], rate: int, channels: int) -> l
         raise DataError(
             f"musdb: no folder {path}; the layout is PATH/train/TRACK/{stems[0]}.wav, and test beside train"
         )
-    folders = sorted(folder for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith("."))
+    folders = [folder for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith(".")]
     if not folders:
         raise DataError(f"musdb: {path} holds no tracks: one folder per track is needed, with {_wanted(stems)}")
-    return [_track(folder, stems, rate, channels) for folder in folders]
+    return [_track(folder, stems, rate, channels) for folder in sorted(folders, key=lambda folder: folder.name)]
 
 
 def _track(folder: Path, stems: Sequence[str], rate: int, channels: int) -> Track:

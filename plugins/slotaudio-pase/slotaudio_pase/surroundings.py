@@ -29,7 +29,7 @@ def recordings(folder: str | Path, sample_rate: int, what: str) -> list[Float[Te
     if not path.is_dir():
         raise UserError(f"{what}: there is no folder {path}")
     waves = []
-    for file in sorted(path.rglob("*")):
+    for file in sorted(path.rglob("*"), key=lambda file: file.parts):
         if file.suffix.lower() in SUFFIXES:
             wave, rate = audio.read(file)
             if wave[0].any():

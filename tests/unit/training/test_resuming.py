@@ -3,6 +3,8 @@
 import itertools
 import os
 import signal
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -11,8 +13,10 @@ import torch
 from slotaudio.errors import UserError
 from slotaudio.pluginmanager import Distribution, plugin_manager
 from slotaudio.pretrained import from_pretrained
+from slotaudio.recipe import load_recipe
 from slotaudio.training import checkpoints
 from slotaudio.training.checkpoints import AtomicFiles
+from slotaudio.training.folder import RunFolder
 from slotaudio.training.options import TrainOptions
 
 
@@ -103,6 +107,19 @@ def test_resuming_before_the_first_checkpoint_starts_and_after_the_last_step_sta
     again = script.train("run", "train.steps=2", resume=True)
     assert (first.step, again.step, again.score) == (2, 2, first.score)
     assert script.same(script.weights("run/last.ckpt"), before)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc what is mapped")
+def test_a_resumed_run_leaves_its_checkpoint_to_be_replaced(tmp_path):
+    recipe = load_recipe("audioslots-small")
+    about = RunFolder(tmp_path, recipe).extra()
+    torch.save(
+        {"global_step": 3, "slotaudio": about, "state_dict": {"weights": torch.zeros(5000)}}, tmp_path / "last.ckpt"
+    )
+    place = RunFolder(tmp_path, recipe, resume=True)
+    assert place.step == 3
+    mapped = [line for line in Path("/proc/self/maps").read_text().splitlines() if "last.ckpt" in line]
+    assert not mapped  # a file that is has to stay, on Windows
 
 
 def test_a_time_limit_stops_between_steps(script):
