@@ -120,6 +120,18 @@ class AudioWriter:
         with self._explained():
             os.replace(self.partial, self.path)
 
+    def beside(self) -> "AudioWriter":
+        """Return a writer of a like file, which is to `replace` the temporary one; `discard` it in any case."""
+        return AudioWriter(
+            self.path, self.sample_rate, self.channels, self.subtype, force=True, widen=False, partial=self._copy
+        )
+
+    def replace(self, other: "AudioWriter") -> None:
+        """Let another's closed file take the place of the temporary file, which is closed too."""
+        with self._explained():
+            os.replace(other.partial, self.partial)
+        self.frames = other.frames
+
     def discard(self) -> None:
         """Remove what was written so far."""
         with contextlib.suppress(OSError, soundfile.LibsndfileError):

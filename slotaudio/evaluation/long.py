@@ -1,13 +1,10 @@
 """Long recordings: does everybody stay the same output? One assignment for a whole conversation."""
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from slotaudio.data.conversation import Conversation
 from slotaudio.errors import UserError
@@ -16,6 +13,7 @@ from slotaudio.evaluation.rows import Row
 from slotaudio.identity import IdentityMeter, IdentityScore
 from slotaudio.separation.observation import Observation
 from slotaudio.separation.oracle import Truth
+from slotaudio.separation.separated import in_order
 
 VALUES = ("si_sdri", "right_windows", "right_joins", "swaps_per_minute", "right_returns", "right_counts")
 """What `slotaudio.identity.IdentityScore` says of a conversation, and an evaluation keeps."""
@@ -29,7 +27,7 @@ def evaluate_long(
     """Yield the results of all rows, conversation by conversation; models are given them in blocks.
 
     Args:
-        rows: oracles hold a conversation in memory, models do not.
+        rows: oracles hold a conversation in memory, models what they make of it.
         conversations: a data set whose items can be rendered in blocks (`slotaudio.data.conversations`).
         progress: called with the share that is done, 0 to 1.
 
@@ -74,6 +72,8 @@ def follow(
 ) -> tuple[IdentityScore, float, bool]:
     """Separate one conversation in blocks; return its identity metrics, and how well speakers are counted.
 
+    Its outputs are put into order when all of them are there, as `Separator.separate_file` does.
+
     The count of a window is that of the slots whose presence is more likely than not, against the number of speakers
     whose turn the window's middle is in: the second value is the share of windows in which both agree, nan for models
     without presence. The third is whether as many sources were found in all of the conversation
@@ -93,33 +93,23 @@ def follow(
             right.append(present == sum(turn.start <= at < turn.end for turn in conversation.turns))
 
     census = separator.presence_meter(count)
-    stream = separator.open(conversation.sample_rate, observer=census.update)
+    hindsight = separator.hindsight(conversation.sample_rate)
+    stream = separator.open(conversation.sample_rate, observer=census.update, follow=hindsight is None)
     meter = IdentityMeter(conversation.sample_rate)
     if row.matcher is not None:
         meter.matcher = row.matcher
-    waiting: deque[Float[Tensor, "sources _"]] = deque()
-    for mixture, true in conversation.blocks(block):
-        waiting.append(true[:, 0])
-        _compare(meter, stream.push(mixture[None])[0], waiting)
+    pieces = []
+    for mixture, _ in conversation.blocks(block):
+        pieces.append(stream.push(mixture[None]))
         if progress is not None:
             progress(stream.received / conversation.samples)
-    _compare(meter, stream.finish()[0], waiting)
+    outputs = torch.cat([*pieces, stream.finish()], dim=-1)
+    in_order(outputs, hindsight, census)
+    start = 0
+    for _, true in conversation.blocks(block):
+        end = start + true.shape[-1]
+        meter.update(outputs[0, ..., start:end].mean(dim=1), true[:, 0])
+        start = end
     number = int(census.found()[0])
     windows = sum(right) / len(right) if right else float("nan")
     return meter.compute(), windows, number == len(conversation.speakers)
-
-
-def _compare(
-    meter: IdentityMeter,
-    piece: Float[Tensor, "slots channels time"],
-    waiting: deque[Float[Tensor, "sources _"]],
-) -> None:
-    """Hold a finished piece against the sources that have been waiting for it."""
-    estimates = piece.mean(dim=1)
-    while estimates.shape[1]:
-        true = waiting.popleft()
-        size = min(true.shape[1], estimates.shape[1])
-        meter.update(estimates[:, :size], true[:, :size])
-        estimates = estimates[:, size:]
-        if size < true.shape[1]:
-            waiting.appendleft(true[:, size:])

@@ -13,7 +13,8 @@ from slotaudio.audio import AudioReader
 from slotaudio.audio.pcm import PcmReader
 from slotaudio.audio.writing import subtype_for
 from slotaudio.errors import AudioFileError, UserError
-from slotaudio.separation.doubt import WORTH_TELLING, told
+from slotaudio.separation.doubt import WORTH_TELLING, Stretch, told
+from slotaudio.separation.hindsight import HindsightOrder
 from slotaudio.separation.intake import SeparationWarning, UpToDamage
 from slotaudio.separation.observation import Observation
 from slotaudio.separation.outputs import Outputs
@@ -58,8 +59,11 @@ def separate_file(
     Surplus outputs are not written, if the separator knows how many `sources` there are or is to find out.
 
     Whatever ends the work early, be it damage in the recording, a full disk or Ctrl-C: what is separated by then
-    stays, playable, as ``talk_slot1.part.wav``, and a warning says how much it is. Where voices may have changed places
-    (`slotaudio.separation.doubt`), if in a twentieth of the recording or more, a warning says when.
+    stays, playable, as ``talk_slot1.part.wav``, and a warning says how much it is.
+
+    When all is separated, voices that changed places are brought back (`slotaudio.separation.hindsight`), for which the
+    files are written anew, beside the first ones. Where voices may be in the wrong place even so, if in a twentieth of
+    the recording or more, a warning says when.
 
     Args:
         path: WAV, FLAC, OGG or MP3.
@@ -83,22 +87,16 @@ def separate_file(
     with AudioReader(path) as reader:
         if any(target.exists() and target.samefile(reader.info.path) for target in targets):
             raise AudioFileError(f"{path} would be overwritten by an output of its own name; choose another folder")
-        census, doubts = separator.presence_meter(observer), separator.doubt_meter(reader.info.sample_rate)
-        written = separate_into(
+        return separate_into(
             separator,
             reader,
             targets,
             subtype=subtype,
             force=force,
             progress=progress,
-            observer=census.update,
-            listener=None if doubts is None else lambda piece: doubts.push(piece[None]),
+            observer=observer,
+            whole=True,
         )
-    if doubts is not None and doubts.seconds:
-        stretches = doubts.stretches([slot for slot in census.present()[0] if targets[slot] in written])
-        if sum(end - start for start, end in stretches) > WORTH_TELLING * doubts.seconds:
-            warnings.warn(f"{path}: {told(stretches)}", SeparationWarning, stacklevel=3)
-    return written
 
 
 def separate_into(
@@ -111,17 +109,20 @@ def separate_into(
     progress: Callable[[float], None] | None = None,
     observer: Callable[[Observation], None] | None = None,
     listener: Callable[[Float[Tensor, "slots channels time"]], None] | None = None,
+    whole: bool = False,
 ) -> list[Path]:
     """Separate what a reader gives, a file or a pipe, into one file for each slot; see `separate_file`.
 
     Args:
         targets: names of the files, in the order of the slots.
         listener: called with each finished piece of the sources.
+        whole: decide about their order when all is separated; else while it is, for who listens meanwhile.
     """
-    info = reader.info
+    info, stretches = reader.info, list[Stretch]()
     fit = separator.channel_map(info.channels, info.sample_rate, str(info.path))
     meter = separator.presence_meter(observer)
-    stream = separator.open(info.sample_rate, observer=meter.update)
+    hindsight = separator.hindsight(info.sample_rate) if whole else None
+    stream = separator.open(info.sample_rate, observer=meter.update, follow=hindsight is None)
     for target in targets:
         make_folder(target.parent)
     with Outputs(
@@ -137,6 +138,8 @@ def separate_into(
 
         def write(piece: Float[Tensor, "slots channels time"]) -> None:
             outputs.write(piece)
+            if hindsight is not None:
+                hindsight.push(piece[None])
             if listener is not None:
                 listener(piece)
 
@@ -147,6 +150,24 @@ def separate_into(
                 progress(min(1.0, stream.received / info.frames))
         if stream.received:
             write(stream.finish()[0])
+            if hindsight is not None:
+                hindsight.finish()
+                order = hindsight.decide(meter.present()[0])
+                stretches = order.doubtful
+                if order.changes:
+                    _exchange(outputs, order)
         if recording.damage is not None:
             raise recording.damage
-        return outputs.commit()
+        written = outputs.commit()
+    if sum(end - start for start, end in stretches) > WORTH_TELLING * stream.received / info.sample_rate:
+        warnings.warn(f"{info.path}: {told(stretches)}", SeparationWarning, stacklevel=4)
+    return written
+
+
+def _exchange(outputs: Outputs, order: HindsightOrder) -> None:
+    try:
+        outputs.exchange(order.applied)
+    except AudioFileError as error:  # all is separated: to end here would help nobody
+        warnings.warn(
+            f"{outputs.name}: voices that changed places are not brought back: {error}", SeparationWarning, stacklevel=5
+        )

@@ -55,13 +55,15 @@ class Orders:
             decided: steps to go on by, all by default; those after them are foreseen only, and come again.
         """
         decided = len(heard) if decided is None else decided
+        first = self._belief is None
         if self._belief is None:
-            moves = moves.clone()
-            moves[0] = torch.where(torch.arange(heard.shape[2]) == 0, 0.0, -1e9).to(moves)
-            self._belief = heard.new_zeros(heard.shape[1:])
+            self._belief = heard.new_full(heard.shape[1:], -1e9)
+            self._belief[:, 0] = 0.0
         forward, backward = [self._belief], [torch.zeros_like(self._belief)]
         for move, hear in zip(moves, heard, strict=True):
-            forward.append(((forward[-1][:, :, None] + move).logsumexp(dim=1) + hear).log_softmax(dim=1))
+            moved = forward[-1] if first else (forward[-1][:, :, None] + move).logsumexp(dim=1)
+            forward.append((moved + hear).log_softmax(dim=1))
+            first = False
         for move, hear in zip(moves[1:].flip(0), heard[1:].flip(0), strict=True):
             backward.append((move + (hear + backward[-1])[:, None]).logsumexp(dim=2).log_softmax(dim=1))
         probable = (torch.stack(forward[1:]) + torch.stack(backward[::-1])).softmax(dim=-1)[:decided]

@@ -2,14 +2,15 @@
 
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from slotaudio.audio import AudioWriter
+from slotaudio.audio import AudioReader, AudioWriter
 from slotaudio.errors import AudioFileError
 from slotaudio.separation.intake import SeparationWarning
 from slotaudio.writing import check_free
@@ -80,6 +81,39 @@ class Outputs:
             writer.write(wave)
         if piece.numel():
             self.loudest = max(self.loudest, float(piece.abs().max()))
+
+    def exchange(
+        self, applied: Callable[[Float[Tensor, "slots channels time"], int], Float[Tensor, "slots channels time"]]
+    ) -> None:
+        """Write all files anew, beside the first ones, which are as they were until all new ones are complete.
+
+        Nothing can be appended after that.
+
+        Args:
+            applied: given a block of all slots and the number of its first sample, returns what is to be there.
+
+        Raises:
+            AudioFileError: there is no room for them, for instance.
+        """
+        others: list[AudioWriter] = []
+        try:
+            with ExitStack() as readers:
+                for writer in self._writers:
+                    writer.close()
+                    others.append(writer.beside())
+                blocks = zip(
+                    *(readers.enter_context(AudioReader(writer.partial)) for writer in self._writers), strict=True
+                )
+                for piece in map(torch.stack, blocks):
+                    for other, wave in zip(others, applied(piece, others[0].frames), strict=True):
+                        other.write(wave)
+            for other in others:
+                other.close()
+            for writer, other in zip(self._writers, others, strict=True):
+                writer.replace(other)
+        finally:
+            for other in others:
+                other.discard()
 
     def commit(self) -> list[Path]:
         """Give the files of the chosen slots their names, remove the others, and return their paths."""

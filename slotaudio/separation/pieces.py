@@ -25,6 +25,7 @@ def pieces(
     observer: Callable[[Observation], None] | None = None,
     progress: Callable[[float], None] | None = None,
     quiet: bool = False,
+    follow: bool = True,
 ) -> Iterator[Float[Tensor, "batch slots wanted _"]]:
     """Yield pieces of all slots that follow each other, some without samples; together as long as the blocks.
 
@@ -33,14 +34,14 @@ def pieces(
         blocks: of one recording, in order, of any number of channels.
         sample_rate: of the blocks, in hertz.
         name: of the recording, in messages.
-        rule, observer: as for `Separator.open`.
+        rule, observer, follow: as for `Separator.open`.
         progress: called with the seconds that are done.
         quiet: do not warn of channels that are mixed down.
 
     Raises:
         UserError: an impossible sample rate, or channels that do not fit (`slotaudio.separation.intake.channel_map`).
     """
-    stream, fit = separator.open(sample_rate, rule, observer), None
+    stream, fit = separator.open(sample_rate, rule, observer, follow=follow), None
     for block in blocks:
         fit = fit or separator.channel_map(block.shape[1], sample_rate, name, quiet)
         yield stream.push(fit(block))

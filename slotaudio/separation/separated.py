@@ -13,7 +13,8 @@ from torch.nn.functional import pad
 
 from slotaudio.errors import UserError
 from slotaudio.resampling import resample
-from slotaudio.separation.doubt import DoubtMeter
+from slotaudio.separation.doubt import Stretch
+from slotaudio.separation.hindsight import Hindsight
 from slotaudio.separation.intake import BLOCK, Wave, as_batch, as_sources, loaded
 from slotaudio.separation.joining import ByReference, take
 from slotaudio.separation.observation import Observation
@@ -40,8 +41,8 @@ class Separated:
     found: Any
     """How many sources were found, whatever number was wanted; one number for each recording of a batch."""
     doubtful: list[Any]
-    """Where voices may have changed places, beginning and end in seconds: listen there
-    (`slotaudio.separation.doubt`); of a batch, a list for each recording."""
+    """Where voices may have changed places even so, beginning and end in seconds: listen there
+    (`slotaudio.separation.hindsight`); of a batch, a list for each recording."""
 
 
 def separate(
@@ -66,28 +67,28 @@ def separate(
     meter = separator.presence_meter(observer)
     share = None if progress is None else lambda seconds: progress(seconds / (length / rate))
     blocks = batch.split(round(BLOCK * rate), dim=-1)
-    found = list(pieces(separator, blocks, rate, name, rule=rule, observer=meter.update, progress=share))
-    outputs = torch.cat(found, dim=-1)
-    doubts = None if rule is not None else separator.doubt_meter(rate)
-    if doubts is not None:
-        doubts.push(outputs)
-    return separated(outputs, meter, doubts, separator.sources, wave, rate)
+    hindsight = None if rule is not None else separator.hindsight(rate)
+    found = pieces(
+        separator, blocks, rate, name, rule=rule, observer=meter.update, progress=share, follow=hindsight is None
+    )
+    outputs = torch.cat(list(found), dim=-1)
+    return separated(outputs, meter, hindsight, separator.sources, wave, rate)
 
 
 def separated(
     outputs: Float[Tensor, "batch slots channels time"],
     meter: PresenceMeter,
-    doubts: DoubtMeter | None,
+    hindsight: Hindsight | None,
     wanted: tuple[int, int],
     wave: Wave,
     sample_rate: int,
 ) -> Separated:
-    """Keep as many outputs as are wanted, those that are sources.
+    """Put outputs into order, and keep as many as are wanted, those that are sources.
 
     Args:
-        outputs: of all slots.
+        outputs: of all slots; they change places in this memory.
         meter: watched them.
-        doubts: heard them; None if they have no doubtful order.
+        hindsight: to hear them; None if they are in order.
         wanted: least and most sources.
         wave: that they came from.
         sample_rate: of both, in hertz.
@@ -102,10 +103,7 @@ def separated(
             f"the recordings of this batch hold {', '.join(map(str, numbers))} sources: give them one by one, "
             "or say how many sources you want of each"
         )
-    doubtful = [
-        [] if doubts is None else doubts.stretches([slot for slot in kept if slot in present], number)
-        for number, (kept, present) in enumerate(zip(chosen, meter.present(), strict=True))
-    ]
+    doubtful = in_order(outputs, hindsight, meter)
     slots = torch.tensor(chosen)
     found = entries_like(meter.found()[:, None], wave)[..., 0]
     return Separated(
@@ -116,6 +114,32 @@ def separated(
         found=found if wave.ndim == 3 else int(found),
         doubtful=doubtful if wave.ndim == 3 else doubtful[0],
     )
+
+
+def in_order(
+    outputs: Float[Tensor, "batch slots channels time"], hindsight: Hindsight | None, meter: PresenceMeter
+) -> list[list[Stretch]]:
+    """Put all outputs of whole recordings into order, in their memory, and return where that is doubtful.
+
+    Args:
+        outputs: of all slots.
+        hindsight: heard nothing yet; None if they are in order.
+        meter: watched them.
+    """
+    doubtful: list[list[Stretch]] = [[] for _ in outputs]
+    if hindsight is None:
+        return doubtful
+    hindsight.push(outputs)
+    hindsight.finish()
+    size = round(BLOCK * hindsight.sample_rate)
+    for number, present in enumerate(meter.present()):
+        order = hindsight.decide(present, number)
+        doubtful[number] = order.doubtful
+        if order.changes:
+            for start in range(0, outputs.shape[-1], size):
+                block = outputs[number, ..., start : start + size]
+                block.copy_(order.applied(block, start))
+    return doubtful
 
 
 def like(sources: Float[Tensor, "batch slots channels time"], wave: Wave) -> Wave:

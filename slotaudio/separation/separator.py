@@ -12,8 +12,8 @@ from torch import Tensor
 from slotaudio.errors import UserError
 from slotaudio.model import SlotModel, on_device, use_threads
 from slotaudio.schema import check_arguments
-from slotaudio.separation.doubt import DoubtMeter
 from slotaudio.separation.framing import Framing
+from slotaudio.separation.hindsight import Hindsight
 from slotaudio.separation.intake import Blocks, Wave, channel_map, check_rate
 from slotaudio.separation.joining import JoiningRule
 from slotaudio.separation.level import TRAINED
@@ -271,8 +271,22 @@ class Separator:
 
         return separate_file(self, path, folder, **options)
 
-    def open(self, sample_rate: int, rule: JoiningRule | None = None, observer: Observer | None = None) -> SourceStream:
+    def open(
+        self,
+        sample_rate: int,
+        rule: JoiningRule | None = None,
+        observer: Observer | None = None,
+        *,
+        follow: bool = True,
+    ) -> SourceStream:
         """Return a stream to push blocks into; `stream` and calling are made of it.
+
+        Args:
+            sample_rate: of the blocks, in hertz.
+            rule: the order of each window's slots; by default what `joining` says.
+            observer: called with what the model saw in each window.
+            follow: bring back who changes places inside of windows, as far as it is known by then; not for what
+                `hindsight` is to put into order.
 
         Raises:
             UserError: an impossible sample rate.
@@ -286,7 +300,7 @@ class Separator:
             sample_rate,
             consistent=self.consistent,
             rest=self.rest,
-            follower=follower,
+            follower=follower if follow else None,
             observer=observer,
         )
 
@@ -300,9 +314,12 @@ class Separator:
         """Return what finds out which outputs are sources, to observe a stream of this separator."""
         return PresenceMeter(self.model.slots, self.framing.hop / self.sample_rate, observer, self.merged)
 
-    def doubt_meter(self, sample_rate: int) -> DoubtMeter | None:
-        """Return what tells where voices may have changed places; None where nobody follows them from turn to turn."""
-        return None if self._rules()[1] is None else DoubtMeter(matcher_of(self.model), sample_rate)
+    def hindsight(self, sample_rate: int) -> Hindsight | None:
+        """Return what decides about the order of the outputs of a whole recording, in place of following turns.
+
+        None where turns are not followed.
+        """
+        return None if self._rules()[1] is None else Hindsight(matcher_of(self.model), sample_rate)
 
     def _rules(self) -> tuple[JoiningRule, TurnFollower | None]:
         joining = "given" if self.merged else self.joining  # one output has no order

@@ -1,25 +1,22 @@
 """Following voices from turn to turn: who is found in another output for a while is brought back."""
 
 import torch
-from einops import einsum, rearrange, reduce, repeat
+from einops import einsum, rearrange, repeat
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import avg_pool1d, one_hot, pad
+from torch.nn.functional import pad
 
 from slotaudio.separation.identity import VoiceMemory, hop_samples
 from slotaudio.separation.orders import Orders
+from slotaudio.separation.segments import SEGMENT, choice_frames, energies, exchanged, quiet_frames, segment_frames
 from slotaudio.types import Matcher
 
-SEGMENT = 0.5
-"""Seconds of a segment, on average: from one quiet moment to another."""
 DECIDED = 2
 """Segments that are decided at once."""
 KNOWN = 3.0
 """Seconds of a voice after which it is known."""
 AUDIBLE = 15.0
 """Decibels below the loudest frame down to which a voice is heard: in noise, what is softer is noise."""
-
-_FADE_SECONDS = 0.02
 
 
 class TurnFollower:
@@ -44,10 +41,9 @@ class TurnFollower:
         self.lapse = lapse
         self.trust = trust
         self.hop = hop_samples(sample_rate)
-        self.segment = round(SEGMENT * sample_rate / self.hop)
+        self.segment = segment_frames(sample_rate)
         self.foreseen = DECIDED + max(1, round(ahead / SEGMENT))
-        self.choice = self.segment // 2 * 2 - 1
-        """Frames one of which is the quietest; those of neighbouring segments do not meet."""
+        self.choice = choice_frames(self.segment)
         self._memory = VoiceMemory(sample_rate, fresh=1.0, audible=AUDIBLE)
         self._weights = Orders(matcher)
         # from half a choice of silence before the next sample that is given back
@@ -106,18 +102,13 @@ class TurnFollower:
         if waves.shape[-1] < 2 * self.hop:
             return
         said = self._memory.frames(waves)
-        energy = reduce(
-            waves.float().unfold(-1, 2 * self.hop, self.hop).square(), "batch s c frames size -> batch frames", "sum"
-        )
+        energy = energies(waves, self.hop)
         self._said = said if self._said is None else torch.cat([self._said, said], dim=2)
         self._energy = energy if self._energy is None else torch.cat([self._energy, energy], dim=1)
 
     def _cuts(self, count: int) -> Int[Tensor, "batch count"]:
-        """Return the quietest frames, one for each segment."""
         assert self._energy is not None
-        smooth = avg_pool1d(self._energy[:, None], 3, 1, 1, count_include_pad=False)[:, 0]
-        choices = smooth.unfold(-1, self.choice, self.segment)[:, :count]
-        return choices.argmin(dim=-1) + self.segment * torch.arange(count, device=smooth.device)
+        return quiet_frames(self._energy, self.segment, count)
 
     def _weigh(self, cuts: Int[Tensor, "batch cuts"], decided: int) -> Int[Tensor, "decided batch slots"]:
         """Return the likeliest orders of the first segments between cuts."""
@@ -152,17 +143,7 @@ class TurnFollower:
         assert self._order is not None
         every = torch.cat([self._order[None].to(orders), orders])
         self._order = orders[-1]
-        if bool((every == torch.arange(waves.shape[1], device=every.device)).all()):
-            return waves
-        samples = torch.arange(waves.shape[-1], device=cuts.device)
-        which = (samples >= (cuts[..., None] + 1) * self.hop).sum(dim=1)  # batch time
-        order = every[which, torch.arange(len(waves), device=which.device)[:, None]]
-        half = round(_FADE_SECONDS * self.sample_rate) // 2
-        fade = 2 * half + 1
-        order = torch.cat([order[:, :1].expand(-1, half, -1), order, order[:, -1:].expand(-1, half, -1)], dim=1)
-        total = pad(one_hot(order, waves.shape[1]).cumsum(dim=1), (0, 0, 0, 0, 1, 0))
-        gains = (total[:, fade:] - total[:, :-fade]).to(waves) / fade  # a moving average
-        return einsum(gains, waves, "batch time o slots, batch slots channels time -> batch o channels time")
+        return exchanged(waves, (cuts + 1) * self.hop, every, self.sample_rate)
 
     def _without_silence(
         self, waves: Float[Tensor, "batch slots channels time"]

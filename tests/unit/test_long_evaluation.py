@@ -13,7 +13,9 @@ from slotaudio.errors import UserError
 from slotaudio.evaluation.hearing import following
 from slotaudio.evaluation.long import VALUES, evaluate_long, follow
 from slotaudio.evaluation.rows import informed_rows, model_rows
+from slotaudio.identity import identity_score
 from slotaudio.representation import Embedding
+from slotaudio.separation.hindsight import Hindsight, HindsightOrder
 
 STFT = Spec("stft", framing="centred")
 
@@ -57,6 +59,28 @@ def test_models_are_followed_in_blocks_of_any_size():
     assert 0 <= counted <= 1
     assert shares == sorted(shares)
     assert shares[-1] == 1
+
+
+def test_what_is_measured_is_what_is_separated(monkeypatch):
+    model = compose(
+        Spec("stft", window=256, hop=128, framing="centred", features="complex"),
+        Spec("band_split", dim=8, hidden=8, blocks=1),
+        Spec("transformer", slot_dim=8, layers=1, heads=1, qkv_dim=8, mlp_dim=8),
+        Spec("mask", hidden=8, blocks=1),
+        "exhaustive",
+        slots=2,
+        window=None,
+    )
+    (row,) = model_rows(model)
+    talk = talks(seconds=12.0)
+    mixture, sources, _ = talk[0]
+    cuts, orders = torch.tensor([60000, 130000]), torch.tensor([[0, 1], [1, 0], [0, 1]])
+    monkeypatch.setattr(Hindsight, "decide", lambda *_: HindsightOrder(16000, cuts, orders, []))
+    measured, _, _ = follow(row, talk.conversation(0))
+    found = identity_score(row.separator(sources[None])(mixture, 16000).sources[:, 0], sources[:, 0], 16000)
+    assert measured.si_sdr == pytest.approx(found.si_sdr, abs=0.01)
+    monkeypatch.setattr(Hindsight, "decide", lambda *_: HindsightOrder(16000, cuts[:0], orders[:1], []))
+    assert follow(row, talk.conversation(0))[0].si_sdr != pytest.approx(found.si_sdr, abs=0.01)
 
 
 def test_without_presence_nothing_is_counted_by_it():
