@@ -98,7 +98,7 @@ class RunFolder:
     def _checkpoint(self) -> dict[str, Any]:
         try:
             checkpoint = dict(torch.load(self.last, map_location="cpu", weights_only=True, mmap=True))
-            step, about = int(checkpoint["global_step"]), checkpoint["slotaudio"]
+            about = checkpoint["slotaudio"]
         except Exception as error:  # whatever a damaged file makes torch raise
             first = str(error).partition("\n")[0]
             raise UserError(f"{self.last} cannot be resumed from: {type(error).__name__}: {first}") from None
@@ -108,7 +108,7 @@ class RunFolder:
                 f"this is {__version__}, which reads format {FORMAT}"
             )
         # not the weights: they lie in the file, which no other could replace on Windows
-        return {"global_step": step, "slotaudio": about}
+        return {"global_step": int(checkpoint["global_step"]), "slotaudio": about}
 
     def _changes(self, before: Mapping[str, Any]) -> list[str]:
         """Return what the recipe and the packages at hand change for the rest of the run.
