@@ -69,7 +69,8 @@ class Separator:
         windows_at_once: windows that go through the model together; some 4 s by default.
         ahead: seconds that are heard before windows in them are joined: who comes back after a pause is often unclear
             at first. Voices that change places inside of long windows are brought back a little later, a quarter
-            as many and some 1.5 s (`slotaudio.separation.turns`). 0 decides at once; the model's own order
+            as many and some 1.5 s (`slotaudio.separation.turns`), or when all of a recording is separated
+            (`slotaudio.separation.hindsight`). 0 decides at once, and brings nobody back; the model's own order
             (``"given"``) needs none.
         device: where the model computes; where it is by default.
         threads: of torch in this process.
