@@ -138,7 +138,7 @@ def test_a_recording_shorter_than_the_window_is_heard_as_it_is(seed: int, sample
 @settings(max_examples=10)
 def test_the_last_window_of_a_longer_one_hears_what_came_before(seed: int, samples: int) -> None:
     heard = []
-    separator = Separator(small(), joining="given", long_window=0.5)
+    separator = Separator(small(), joining="given", long_window=0.5, overlap=0.5)
     separator.model.frontend.register_forward_hook(lambda _, inputs, output: heard.append(inputs[0]))
     seen = []
     wave = waves(seed, 1, samples)
