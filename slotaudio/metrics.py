@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from slotaudio import quality
-from slotaudio.errors import SlotaudioError, UserError
+from slotaudio.errors import UserError
 from slotaudio.matchers.hungarian import Hungarian
 from slotaudio.objectives.costs import audible
 from slotaudio.objectives.costs import si_sdr as si_sdr_cost
@@ -58,13 +58,13 @@ def bss_sdr(estimate: Float[Tensor, "*batch time"], reference: Float[Tensor, "*b
     """Return the signal-to-distortion ratio of BSS Eval 3 (Vincent et al. 2006), by torchmetrics.
 
     Raises:
-        SlotaudioError: torchmetrics is not installed.
+        UserError: torchmetrics is not installed.
     """
     try:
         from torchmetrics.functional.audio import signal_distortion_ratio
     except ImportError:
-        raise SlotaudioError(
-            "the SDR of BSS Eval needs torchmetrics, which is not installed: pip install 'slotaudio[train]'"
+        raise UserError(
+            'the SDR of BSS Eval needs torchmetrics, which is not installed: pip install "slotaudio[train]"'
         ) from None
     silent = _dot(reference, reference) == 0
     # the filter of a silent reference has no solution; any other reference will do in its place
@@ -131,8 +131,8 @@ def score(
         rate: samples per second, which the latter need.
 
     Raises:
-        UserError: see `best_assignment`; no such metric, or one that needs the rate.
-        SlotaudioError: one whose package is not installed.
+        UserError: see `best_assignment`; no such metric, one that needs the rate, or one whose package is not
+            installed.
     """
     assignment = best_assignment(estimates, references, mixture, matcher)
     matched = _flat(take(estimates, assignment))

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from slotaudio.errors import SlotaudioError
+from slotaudio.errors import UserError
 from slotaudio.resampling import resample
 
 _LOWEST_PESQ = 1.0
@@ -29,7 +29,7 @@ def stoi(
     """Return the short-time objective intelligibility (Taal et al. 2011), about 0 to 1, by pystoi.
 
     Raises:
-        SlotaudioError: pystoi is not installed.
+        UserError: pystoi is not installed.
     """
     return _each(lambda heard, wanted: _stoi(heard, wanted, rate, False), estimate, reference)
 
@@ -40,7 +40,7 @@ def estoi(
     """Return the extended STOI (Jensen and Taal 2016), which is for voices under other voices, by pystoi.
 
     Raises:
-        SlotaudioError: pystoi is not installed.
+        UserError: pystoi is not installed.
     """
     return _each(lambda heard, wanted: _stoi(heard, wanted, rate, True), estimate, reference)
 
@@ -54,7 +54,7 @@ def pesq(
     at 16000.
 
     Raises:
-        SlotaudioError: pesq is not installed.
+        UserError: pesq is not installed.
     """
     package = _package("pesq")
     band = 8000 if rate == 8000 else 16000
@@ -99,6 +99,6 @@ def _package(name: str) -> Any:
     try:
         return import_module(name)
     except ImportError:
-        raise SlotaudioError(
-            f"this measure needs the package {name}, which is not installed: pip install 'slotaudio[quality]'"
+        raise UserError(
+            f'this measure needs the package {name}, which is not installed: pip install "slotaudio[quality]"'
         ) from None

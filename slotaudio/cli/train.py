@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slotaudio.cli.listing import recipe_names
-from slotaudio.errors import SlotaudioError
+from slotaudio.errors import UserError
 
 if TYPE_CHECKING:
     from slotaudio.recipe import Recipe
@@ -44,7 +44,7 @@ def train(
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("lightning", "tensorboard"):
             raise
-        raise SlotaudioError(f'training needs {error.name}: pip install "slotaudio[train]"') from None
+        raise UserError(f'training needs {error.name}: pip install "slotaudio[train]"') from None
     done = run(loaded, folder, resume, force)
     if leads():  # the only one of several processes that talks
         _tell(done, loaded, folder)

@@ -15,7 +15,7 @@ and seeds with hypothesis; attributes of the class say what a component promises
 try:
     import hypothesis as _hypothesis  # noqa: F401
 except ImportError as error:
-    raise ImportError("slotaudio.testing draws its cases with hypothesis: pip install 'slotaudio[test]'") from error
+    raise ImportError('slotaudio.testing draws its cases with hypothesis: pip install "slotaudio[test]"') from error
 
 from slotaudio.testing.bottlenecks import BottleneckConformance
 from slotaudio.testing.component import BrokenContract, ComponentConformance

@@ -149,7 +149,7 @@ def test_training_without_lightning_names_the_extra(tiny, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "lightning", None)
     monkeypatch.delitem(sys.modules, "slotaudio.training.run", raising=False)
     code, err = run(capsys, "tiny.toml")
-    assert code == 1
+    assert code == 2
     assert err == 'slotaudio: error: training needs lightning: pip install "slotaudio[train]"\n'
 
 

@@ -11,7 +11,7 @@ from torchmetrics.functional import audio
 from slotaudio import metrics, quality
 from slotaudio.data import bundled
 from slotaudio.data.folder import FolderMixtures
-from slotaudio.errors import SlotaudioError, UserError
+from slotaudio.errors import UserError
 from slotaudio.matchers.exhaustive import Exhaustive
 from slotaudio.matchers.fixed import Fixed
 from slotaudio.metrics import best_assignment
@@ -86,7 +86,7 @@ def test_measures_that_cannot_be_are_refused(monkeypatch):
     ):
         monkeypatch.setitem(sys.modules, "pystoi", None)
         monkeypatch.setitem(sys.modules, "pesq", None)
-        with pytest.raises(SlotaudioError, match=complaint):
+        with pytest.raises(UserError, match=complaint):
             metrics.score(wave, wave, wave[:, 0], metrics=(name,), **options)
 
 
