@@ -1,4 +1,4 @@
-"""Which weights a recipe means by names and wildcards such as ``encoder.*``."""
+"""What names and wildcards such as ``encoder.*`` mean, upper and lower case apart on every system."""
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches

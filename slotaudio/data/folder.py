@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +19,7 @@ from slotaudio.data.speakers import Meeting, Split, split_speakers
 from slotaudio.data.speech import SpeechFolder, read_genders
 from slotaudio.data.surroundings import Surroundings
 from slotaudio.errors import DataError
+from slotaudio.wildcards import fits
 
 _PATIENCE = 100
 _PITCH_SECONDS = 8.0
@@ -218,7 +218,7 @@ def _range(sources: int | Sequence[int]) -> tuple[int, int]:
 
 
 def _matching(folder: SpeechFolder, patterns: Sequence[str] | None) -> list[str]:
-    names = [name for name in folder.speakers if patterns is None or any(fnmatchcase(name, p) for p in patterns)]
+    names = [name for name in folder.speakers if patterns is None or fits(name, patterns)]
     if not names:
         some = ", ".join(list(folder.speakers)[:5])
         raise DataError(f"no speaker in {folder.path} matches {list(patterns or ())}; the first of them are: {some}")

@@ -16,13 +16,15 @@ def freeze(model: SlotModel, patterns: Sequence[str]) -> None:
     Raises:
         UserError: a pattern fits no weight, or nothing is left to be trained.
     """
+    if not patterns:
+        return
     check_patterns(patterns, (name for name, _ in model.named_parameters()), "train.frozen")
     for name, weight in model.named_parameters():
         if fits(name, patterns):
             weight.requires_grad_(False)
-    if patterns and not any(weight.requires_grad for weight in model.parameters()):
+    if not any(weight.requires_grad for weight in model.parameters()):
         raise UserError(f"train.frozen = {list(patterns)} leaves no weight of the model to be trained")
     for part in model.modules():
         weights = list(part.parameters())
-        if patterns and weights and not any(weight.requires_grad for weight in weights):
+        if weights and not any(weight.requires_grad for weight in weights):
             part.eval()
