@@ -1,6 +1,5 @@
 """Gradients: finite, and reaching every parameter and every input that training depends on."""
 
-import fnmatch
 from abc import abstractmethod
 from typing import Any, ClassVar
 
@@ -11,6 +10,7 @@ from slotaudio.testing.axes import tensors
 from slotaudio.testing.drawing import generator
 from slotaudio.testing.process import seeded
 from slotaudio.testing.stages import StageConformance, parameters, projected
+from slotaudio.wildcards import fits
 
 _STEPS = (1e-6, 1e-8)
 """Of finite differences in float64."""
@@ -145,7 +145,7 @@ class GradientChecks(StageConformance):
         return found, (values[0] - values[1]) / (2 * step)
 
     def _unused(self, name: str) -> bool:
-        return any(fnmatch.fnmatch(name, pattern) for pattern in self.unused)
+        return fits(name, self.unused)
 
     def _require_gradient(self, gradient: Any, of: str) -> None:
         self.require(bool(gradient.isfinite().all()), f"gives {of} a gradient that is not finite")

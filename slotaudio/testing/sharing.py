@@ -1,6 +1,5 @@
 """Layers shared by accident: one module under two names, or one normalisation used in two places."""
 
-import fnmatch
 from collections import Counter
 from typing import Any, ClassVar
 
@@ -8,6 +7,7 @@ import torch
 from torch import nn
 
 from slotaudio.testing.stages import StageConformance
+from slotaudio.wildcards import fits
 
 NORMS = (
     nn.LayerNorm,
@@ -57,4 +57,4 @@ class SharingChecks(StageConformance):
             self.require(count == 1, f"calls the normalisation {name} {count} times in one pass")
 
     def _meant(self, *names: str) -> bool:
-        return any(fnmatch.fnmatch(name, pattern) for name in names for pattern in self.shared)
+        return any(fits(name, self.shared) for name in names)
