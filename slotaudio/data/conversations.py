@@ -47,7 +47,9 @@ class Conversations(Dataset[Item]):
             `slotaudio.data.surroundings.Surroundings`); none by default. `snr` is over the mean power of the speakers.
             What is said, and when, is the same with them and without.
         equaliser: most dB by which octaves of each voice get louder or softer, as if it had a microphone of its own.
-        band: lowest and highest frequency in Hz of mixtures and sources, such as ``[300, 3400]`` of a telephone.
+        band: lowest and highest frequency in Hz of mixtures and sources, such as ``[300, 3400]`` of a telephone; or a
+            range of each, out of which each mixture draws its own.
+        slope: by how many dB per octave it falls beyond the band, or a range.
         groups: see `slotaudio.data.speakers.Meeting`.
         cache: keep all the audio in memory, 115 MB per hour at 16 kHz.
         fixed: every epoch is the first one, as validation wants it.
@@ -82,7 +84,8 @@ class Conversations(Dataset[Item]):
         rooms: str | Path | None = None,
         reverberant: float = 0.5,
         equaliser: float = 0.0,
-        band: Sequence[float] | None = None,
+        band: Sequence[float | Sequence[float]] | None = None,
+        slope: float | Sequence[float] = 24.0,
         groups: Mapping[str, float] | None = None,
         cache: bool = False,
         fixed: bool = False,
@@ -115,7 +118,7 @@ class Conversations(Dataset[Item]):
         self.folder.keep(split_speakers(list(self.folder.speakers), split, validation, self.most))
         self.meeting = Meeting(list(self.folder.speakers), self.most, groups)
         self.surroundings = Surroundings(
-            rate, noise, snr, rooms, reverberant, equaliser, band, speech=self.folder, most=self.most
+            rate, noise, snr, rooms, reverberant, equaliser, band, slope, self.folder, self.most
         )
         if cache:
             self.folder.preload()
@@ -168,9 +171,10 @@ class Conversations(Dataset[Item]):
         if tuple(self.speed) != (1.0, 1.0):  # nothing is drawn where nothing is to choose: seeds stay what they were
             speeds = [round(float(rng.uniform(self.speed[0], self.speed[1])), 2) for _ in speakers]
         around = self.epochs.rng(index, attempt, 1)  # one of its own: the voices stay
-        places, room = self.surroundings.places(around, len(speakers))
+        band, passed = self.surroundings.passband(around)
+        places, room = self.surroundings.places(around, len(speakers), band)
         speech = 10 * np.log10(np.mean(10 ** (np.array(loudness) / 10)))
         samples = round(min(self.seconds, BACKGROUND) * self.sample_rate)
-        noise, snr = self.surroundings.background(around, speech, samples, speakers)
+        noise, snr = self.surroundings.background(around, speech, samples, speakers, band)
         voices = [Voice(*voice) for voice in zip(speakers, loudness, speeds, places, strict=True)]
-        return Conversation(rng, self.folder, voices, turns, self.seconds, noise, name, room | snr)
+        return Conversation(rng, self.folder, voices, turns, self.seconds, noise, name, passed | room | snr)

@@ -60,7 +60,9 @@ class FolderMixtures(Dataset[Item]):
             ``"synthetic"``, noise also ``"babble"`` of other speakers or several of these (see
             `slotaudio.data.surroundings.Surroundings`); none by default. The voices are the same with them and without.
         equaliser: most dB by which octaves of each voice get louder or softer, as if it had a microphone of its own.
-        band: lowest and highest frequency in Hz of mixtures and sources, such as ``[300, 3400]`` of a telephone.
+        band: lowest and highest frequency in Hz of mixtures and sources, such as ``[300, 3400]`` of a telephone; or a
+            range of each, out of which each mixture draws its own.
+        slope: by how many dB per octave it falls beyond the band, or a range.
 
     Raises:
         DataError: what is wrong with the folder, the list or an option.
@@ -94,7 +96,8 @@ class FolderMixtures(Dataset[Item]):
         rooms: str | Path | None = None,
         reverberant: float = 0.5,
         equaliser: float = 0.0,
-        band: Sequence[float] | None = None,
+        band: Sequence[float | Sequence[float]] | None = None,
+        slope: float | Sequence[float] = 24.0,
     ) -> None:
         self.least, self.most = _range(sources)
         if size < 0 or seed < 0:
@@ -125,7 +128,7 @@ class FolderMixtures(Dataset[Item]):
         self.surroundings = (
             None
             if clean
-            else Surroundings(rate, noise, snr, rooms, reverberant, equaliser, band, speech=self.folder, most=self.most)
+            else Surroundings(rate, noise, snr, rooms, reverberant, equaliser, band, slope, self.folder, self.most)
         )
         self._pitches: dict[str, float] = {}
 

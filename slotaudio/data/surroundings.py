@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.signal import butter, firwin2, minimum_phase, oaconvolve, sosfilt
+from scipy.signal import oaconvolve
 from torch import Tensor
 
 from slotaudio.data.babble import Babble
+from slotaudio.data.filters import Passbands, random_equaliser
 from slotaudio.data.mixing import PEAK, SILENCE_DB, active_level, check_bounds, level
 from slotaudio.data.recordings import SUFFIXES, Recordings
 from slotaudio.data.speech import SpeechFolder
@@ -41,8 +42,11 @@ class Surroundings:
         reverberant: share of the mixtures that are in a room.
         equaliser: most dB by which octaves of each voice get louder or softer, as if all voices had a microphone of
             their own: more voices than there are speakers, and no telling recordings apart.
-        band: lowest and highest frequency in Hz that the recording has, as of a telephone; None for all. Voices and
+        band: lowest and highest frequency in Hz that the recording has, as ``(300, 3400)`` of a telephone; each may be
+            a range, ``((0, 400), (2800, 8000))``, out of which each mixture draws its own. None for all. Voices and
             noise have the levels, within it, that they would have without.
+        slope: by how many dB per octave it falls beyond the edges of the band, in sixes; or a range of it. Filters of
+            telephones and sound editors have about 24, brick walls hundreds.
         speech: whose speakers babble.
         most: how many speakers a mixture has at most.
 
@@ -59,7 +63,8 @@ class Surroundings:
         rooms: str | Path | None = None,
         reverberant: float = 0.5,
         equaliser: float = 0.0,
-        band: Sequence[float] | None = None,
+        band: Sequence[float | Sequence[float]] | None = None,
+        slope: float | Sequence[float] = 24.0,
         speech: SpeechFolder | None = None,
         most: int = 2,
     ) -> None:
@@ -73,7 +78,7 @@ class Surroundings:
         self.reverberant = reverberant
         self.equaliser = equaliser
         self.rooms = rooms is not None
-        self.band = None if band is None else band_filter(band, rate)
+        self.band = None if band is None else Passbands(band, slope, rate)
         kinds = [] if noise is None else [noise] if isinstance(noise, (str, Path)) else noise
         self._noises = [_opened(kind, rate, speech, most) for kind in kinds]
         self._responses = _files(rooms, rate, "rooms")
@@ -92,7 +97,8 @@ class Surroundings:
         Raises:
             UnreadableUtterance: see `Recordings.read`.
         """
-        responses, room = self.places(rng, len(sources))
+        band, passed = self.passband(rng)
+        responses, room = self.places(rng, len(sources), band)
         waves = np.stack(
             [
                 wave if response is None else np.stack([in_room(row, response) for row in wave])
@@ -101,17 +107,21 @@ class Surroundings:
         )
         mixture = waves.sum(axis=0)
         speech = active_level(mixture.mean(axis=0), self.rate)
-        noise, snr = self.background(rng, speech, mixture.shape[-1], speakers)
+        noise, snr = self.background(rng, speech, mixture.shape[-1], speakers, band)
         if noise is not None and speech > SILENCE_DB:
             mixture = mixture + noise
         peak = float(np.abs(mixture).max(initial=0.0))
         factor = np.float32(min(1.0, PEAK / peak) if peak > 0 else 1.0)
-        return torch.from_numpy(mixture * factor), torch.from_numpy(waves * factor), room | snr
+        return torch.from_numpy(mixture * factor), torch.from_numpy(waves * factor), passed | room | snr
+
+    def passband(self, rng: np.random.Generator) -> tuple[Float[np.ndarray, "taps"] | None, dict[str, Any]]:
+        """Return the impulse response of the band that a mixture has, None for all of it, and what was drawn."""
+        return (None, {}) if self.band is None else self.band.draw(rng)
 
     def places(
-        self, rng: np.random.Generator, voices: int
+        self, rng: np.random.Generator, voices: int, band: Float[np.ndarray, "taps"] | None = None
     ) -> tuple[list[Float[np.ndarray, "taps"] | None], dict[str, Any]]:
-        """Return the impulse response of each voice, None for the voice as it is, and what was drawn.
+        """Return the impulse response of each voice, in the band, None for the voice as it is, and what was drawn.
 
         Raises:
             UnreadableUtterance: see `Recordings.read`.
@@ -124,14 +134,19 @@ class Surroundings:
         if self.equaliser:
             filters = [random_equaliser(rng, self.rate, self.equaliser) for _ in range(voices)]
             responses = [_after(response, taps) for response, taps in zip(responses, filters, strict=True)]
-        if self.band is not None:
-            responses = [_after(response, self.band) for response in responses]
+        if band is not None:
+            responses = [_after(response, band) for response in responses]
         return responses, drawn
 
     def background(
-        self, rng: np.random.Generator, speech: float, samples: int, speakers: Collection[str] = ()
+        self,
+        rng: np.random.Generator,
+        speech: float,
+        samples: int,
+        speakers: Collection[str] = (),
+        band: Float[np.ndarray, "taps"] | None = None,
     ) -> tuple[Float[np.ndarray, "time"] | None, dict[str, Any]]:
-        """Return noise, as loud as it is to be below speech of a level of `speech` dB, and what was drawn.
+        """Return noise in the band, as loud as it is to be below speech of a level of `speech` dB, and what was drawn.
 
         The `speakers` who are to be separated do not babble.
 
@@ -142,8 +157,8 @@ class Surroundings:
             return None, {}
         snr = float(rng.uniform(self.snr[0], self.snr[1]))
         noise = self._noise(rng, samples, speakers)
-        if self.band is not None:
-            noise = in_room(noise, self.band)
+        if band is not None:
+            noise = in_room(noise, band)
         hum = level(noise)
         factor = np.float32(10 ** ((speech - snr - hum) / 20) if hum > SILENCE_DB else 1.0)
         return noise * factor, {"snr": snr}
@@ -214,44 +229,6 @@ def _opened(kind: str | Path, rate: int, speech: SpeechFolder | None, most: int)
 
 def _torch(rng: np.random.Generator) -> torch.Generator:
     return torch.Generator().manual_seed(int(rng.integers(2**63)))
-
-
-def random_equaliser(
-    rng: np.random.Generator, sample_rate: int, decibels: float, taps: int = 1024
-) -> Float[np.ndarray, "taps"]:
-    """Draw a minimum-phase filter: octave by octave from 125 Hz on up to so many decibels louder or softer."""
-    octaves = 125 * 2.0 ** np.arange(np.log2(sample_rate / 2 / 125))
-    edges = np.array([0.0, *octaves[octaves < sample_rate / 2], sample_rate / 2])
-    # a minimum-phase filter has the square root of the linear one's magnitude, and half its length
-    response = 10 ** (rng.uniform(-decibels, decibels, edges.size) / 10)
-    linear = firwin2(taps - 1, edges, response, fs=sample_rate)
-    return np.asarray(minimum_phase(linear, n_fft=8 * taps), dtype=np.float32)
-
-
-def band_filter(band: Sequence[float], sample_rate: int) -> Float[np.ndarray, "taps"]:
-    """Return a fourth-order Butterworth filter: 3 dB less at the edges of the band, 24 dB less with each octave beyond.
-
-    Telephones and the filters of sound editors fall about so; nothing in rooms or wires ends at once.
-
-    Args:
-        band: lowest and highest frequency in Hz; 0 and half the sample rate are no edges.
-        sample_rate: in hertz.
-
-    Raises:
-        DataError: an impossible band.
-    """
-    top = sample_rate / 2
-    check_bounds("band", band, f"in Hz, from 0 to {top:g}", 0.0, top)
-    low, high = band
-    if low >= high:
-        raise DataError(f"band = {band!r} lets nothing through: give the lowest and the highest frequency in Hz")
-    taps = np.zeros(round(sample_rate / 10))
-    taps[0] = 1.0
-    if low > 0:
-        taps = sosfilt(butter(4, low, "highpass", fs=sample_rate, output="sos"), taps)
-    if high < top:
-        taps = sosfilt(butter(4, high, "lowpass", fs=sample_rate, output="sos"), taps)
-    return taps.astype(np.float32)
 
 
 def synthetic_room(sample_rate: int, generator: torch.Generator | None = None) -> Float[Tensor, " taps"]:

@@ -10,9 +10,10 @@ import torch
 from slotaudio.data import bundled
 from slotaudio.data.conversations import Conversations
 from slotaudio.data.epochs import SkippedUtterance
+from slotaudio.data.filters import Passbands, random_equaliser
 from slotaudio.data.folder import FolderMixtures
 from slotaudio.data.mixing import PEAK, active_level, level
-from slotaudio.data.surroundings import Surroundings, _Files, random_equaliser, synthetic_noise, synthetic_room
+from slotaudio.data.surroundings import Surroundings, _Files, synthetic_noise, synthetic_room
 from slotaudio.errors import DataError
 
 RATE = 16000
@@ -163,7 +164,11 @@ def test_silence_meets_noise_without_numbers_that_are_none():
         ({"reverberant": 1.5, "rooms": "synthetic"}, "give 0 to 1"),
         ({"equaliser": -3.0}, "most dB up or down"),
         ({"equaliser": float("nan")}, "most dB up or down"),
-        ({"band": (3400.0, 300.0)}, "give the least and the most, in Hz, from 0 to 8000"),
+        ({"band": (300.0,)}, "give the lowest and the highest frequency in Hz, or a range of each"),
+        ({"band": (3400.0, 300.0)}, "lets nothing through"),
+        ({"band": ((0.0, 400.0), (300.0, 8000.0))}, "lets nothing through"),
+        ({"band": ((400.0, 0.0), 3400.0)}, "give the least and the most, in Hz, from 0 to 8000"),
+        ({"band": (300.0, 3400.0), "slope": (24.0, 900.0)}, "in dB per octave, from 6 to 240"),
         ({"band": (300.0, 9000.0)}, "give the least and the most, in Hz, from 0 to 8000"),
         ({"band": (300.0, 300.0)}, "lets nothing through"),
         ({"noise": "nowhere"}, "noise: there is no folder nowhere; give one, or 'synthetic' or 'babble'"),
@@ -248,3 +253,32 @@ def test_a_telephone_has_its_band_of_voices_and_noise(data, band):
 def test_a_band_without_edges_changes_nothing():
     for (mixture, *_), (whole, *_) in zip(mixtures(band=(0.0, 8000.0)), mixtures(), strict=True):
         torch.testing.assert_close(mixture, whole)
+
+
+@pytest.mark.parametrize("data", [FolderMixtures, Conversations])
+def test_each_recording_draws_its_own_band(data):
+    drawn = {"band": ([0.0, 400.0], [2800.0, 8000.0]), "slope": [24.0, 240.0]}
+    options = {"seconds": 4.0, "size": 12, "noise": "synthetic", **drawn}
+    bands = []
+    bins = np.fft.rfftfreq(4 * RATE, 1 / RATE)
+    for mixture, sources, metadata in data(bundled.speech("train"), **options):
+        (low, high), slope = metadata["band"], metadata["slope"]
+        assert 0 <= low <= 400
+        assert 2800 <= high <= 8000
+        assert 24 <= slope <= 240
+        edges = np.array([low * 2 ** (-30 / slope), high * 2 ** (30 / slope)])
+        for wave in [*sources[:, 0], (mixture - sources.sum(0))[0]]:
+            power = np.square(np.abs(np.fft.rfft(wave.numpy() * np.hanning(len(wave)))))
+            assert power[(bins < edges[0]) | (bins > edges[1])].sum() <= 0.01 * power.sum()  # some are silent
+        bands.append((low, high, slope))
+    assert len(set(bands)) == 12
+
+
+def test_a_steep_band_ends_at_once():
+    taps, drawn = Passbands((300.0, 3400.0), 240.0, RATE).draw(np.random.default_rng(0))
+    assert drawn == {"band": [300.0, 3400.0], "slope": 240.0}
+    decibels = 20 * np.log10(np.abs(np.fft.rfft(taps, RATE)) + 1e-9)
+    assert decibels[250] < -50
+    assert decibels[310] > -3
+    assert decibels[3300] > -3
+    assert decibels[4000] < -50
