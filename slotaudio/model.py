@@ -123,11 +123,16 @@ class SlotModel(nn.Module):
         waves = synthesise(prediction.estimates, prediction.spectrum, self.frontend, self.mask)
         return rearrange(waves, "(batch steps) slots channels time -> batch steps slots channels time", batch=batch)
 
-    def save_pretrained(self, folder: str | os.PathLike[str], card: str | Mapping[str, Any] | None = None) -> Path:
+    def save_pretrained(
+        self,
+        folder: str | os.PathLike[str],
+        card: str | Mapping[str, Any] | None = None,
+        eight_bits: Sequence[str] = (),
+    ) -> Path:
         """Save to a folder; see `slotaudio.pretrained.save_pretrained`."""
         from slotaudio.pretrained import save_pretrained
 
-        return save_pretrained(self, folder, card)
+        return save_pretrained(self, folder, card, eight_bits)
 
     @staticmethod
     def from_pretrained(name: str | os.PathLike[str] = "default") -> "SlotModel":

@@ -22,4 +22,4 @@ def check_patterns(patterns: Sequence[str], names: Iterable[str], option: str) -
     for pattern in patterns:
         if not any(fits(name, [pattern]) for name in names):
             near = ", ".join(get_close_matches(pattern, names, n=4, cutoff=0.0))
-            raise UserError(f"{option}: no weight of the model to be trained is named {pattern!r}; near it are {near}")
+            raise UserError(f"{option}: no weight of the model is named {pattern!r}; near it are {near}")
