@@ -57,7 +57,7 @@ class AudioWriter:
         partial: Path | None = None,
     ) -> None:
         self.path = Path(path)
-        self.partial = partial_path(path) if partial is None else partial
+        self.partial = self._kept = partial_path(path) if partial is None else partial
         self._copy = partial_path(self.partial)
         self.format = format_of(path)
         self.subtype = subtype
@@ -127,10 +127,10 @@ class AudioWriter:
         )
 
     def replace(self, other: "AudioWriter") -> None:
-        """Let another's closed file take the place of the temporary file, which is closed too."""
-        with self._explained():
-            os.replace(other.partial, self.partial)
-        self.frames = other.frames
+        """Exchange the temporary file for another's; both are closed. No file is renamed, so that nothing can fail."""
+        self.partial, other.partial = other.partial, self.partial
+        self.frames, other.frames = other.frames, self.frames
+        self._copy = other._copy
 
     def discard(self) -> None:
         """Remove what was written so far."""
@@ -146,6 +146,8 @@ class AudioWriter:
             self._shut()
         with contextlib.suppress(OSError):
             self._copy.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.partial = self.partial.replace(self._kept)
         try:
             with soundfile.SoundFile(_named(self.partial)) as file:
                 # the header of a FLAC file counts what a full disk may not have taken

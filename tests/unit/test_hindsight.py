@@ -1,5 +1,6 @@
 """Hindsight: who changed places is brought back in memory and in files, nobody else moves, and doubts are told of."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -205,14 +206,44 @@ def test_streams_are_not_put_into_order_with_hindsight(separating, recording, ta
 
 
 def test_files_that_cannot_be_written_anew_are_as_they_were(separating, recording, talk, tmp_path, monkeypatch):
-    def full(writer: AudioWriter, other: AudioWriter) -> None:
-        raise AudioFileError("the disk is full")
+    write = AudioWriter.write
 
-    monkeypatch.setattr(AudioWriter, "replace", full)
+    def full(writer: AudioWriter, wave: torch.Tensor) -> None:
+        if writer.partial.name == "talk_slot2.part.part.wav" and writer.frames > 30 * RATE:
+            raise AudioFileError("the disk is full")
+        write(writer, wave)
+
+    monkeypatch.setattr(AudioWriter, "write", full)
     with pytest.warns(SeparationWarning, match="voices that changed places are not brought back: the disk is full"):
         files = separating.separate_file(recording, tmp_path / "out", subtype="FLOAT")
     assert torch.equal(read(files), swapped(talk)[0])
     assert sorted((tmp_path / "out").iterdir()) == files
+
+
+def test_all_files_are_in_order_where_not_all_can_be_renamed(separating, recording, tmp_path, monkeypatch):
+    rename = os.replace
+
+    def held(source: Path, target: Path) -> None:
+        if Path(target).name == "talk_slot2.part.wav":
+            raise PermissionError(13, "another process holds the file")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "replace", held)
+    files = separating.separate_file(recording, tmp_path / "out", subtype="FLOAT")
+    torch.testing.assert_close(read(files), separating(recording).sources, rtol=0, atol=1e-7)
+    assert sorted((tmp_path / "out").iterdir()) == files
+
+
+def test_what_fails_after_the_writing_anew_keeps_files_in_order(separating, recording, tmp_path, monkeypatch):
+    def full(writer: AudioWriter) -> None:
+        raise AudioFileError("the disk is full")
+
+    monkeypatch.setattr(AudioWriter, "commit", full)
+    with pytest.warns(SeparationWarning, match=r"talk_slot1\.part\.wav"), pytest.raises(AudioFileError, match="full"):
+        separating.separate_file(recording, tmp_path / "out", subtype="FLOAT")
+    files = sorted((tmp_path / "out").iterdir())
+    assert [file.name for file in files] == ["talk_slot1.part.wav", "talk_slot2.part.wav"]
+    torch.testing.assert_close(read(files), separating(recording).sources, rtol=0, atol=1e-7)
 
 
 def test_who_interrupts_the_writing_anew_keeps_the_first_files(separating, recording, talk, tmp_path, monkeypatch):
