@@ -94,8 +94,9 @@ def diarise(
     rule = rule or TurnRule()
     with opened(source, sample_rate, separator.sample_rate) as (blocks, rate, name):
         meter = separator.presence_meter()
+        stream = separator.open(rate, observer=meter.update)
         levels, length = _Levels(rate), 0
-        for piece in pieces(separator, blocks, rate, name, observer=meter.update, progress=progress):
+        for piece in pieces(separator, stream, blocks, rate, name, progress=progress):
             levels.push(piece[0])
             length += piece.shape[-1]
     if not length:

@@ -14,6 +14,7 @@ from slotaudio.identity import IdentityMeter, IdentityScore
 from slotaudio.separation.observation import Observation
 from slotaudio.separation.oracle import Truth
 from slotaudio.separation.separated import in_order
+from slotaudio.separation.whole import WholeRecording
 
 VALUES = ("si_sdri", "right_windows", "right_joins", "swaps_per_minute", "right_returns", "right_counts")
 """What `slotaudio.identity.IdentityScore` says of a conversation, and an evaluation keeps."""
@@ -92,24 +93,22 @@ def follow(
             present = int((seen.slots.presence.mean(dim=1) > 0).sum())
             right.append(present == sum(turn.start <= at < turn.end for turn in conversation.turns))
 
-    census = separator.presence_meter(count)
-    hindsight = separator.hindsight(conversation.sample_rate)
-    stream = separator.open(conversation.sample_rate, observer=census.update, follow=hindsight is None)
+    whole = WholeRecording(separator, conversation.sample_rate, observer=count)
     meter = IdentityMeter(conversation.sample_rate)
     if row.matcher is not None:
         meter.matcher = row.matcher
     pieces = []
     for mixture, _ in conversation.blocks(block):
-        pieces.append(stream.push(mixture[None]))
+        pieces.append(whole.push(mixture[None]))
         if progress is not None:
-            progress(stream.received / conversation.samples)
-    outputs = torch.cat([*pieces, stream.finish()], dim=-1)
-    in_order(outputs, hindsight, census)
+            progress(whole.received / conversation.samples)
+    outputs = torch.cat([*pieces, whole.finish()], dim=-1)
+    in_order(outputs, whole)
     start = 0
     for _, true in conversation.blocks(block):
         end = start + true.shape[-1]
         meter.update(outputs[0, ..., start:end].mean(dim=1), true[:, 0])
         start = end
-    number = int(census.found()[0])
+    number = int(whole.meter.found()[0])
     windows = sum(right) / len(right) if right else float("nan")
     return meter.compute(), windows, number == len(conversation.speakers)

@@ -38,8 +38,8 @@ def count(
     """
     with opened(source, sample_rate, separator.sample_rate) as (blocks, rate, name):
         meter = separator.presence_meter()
-        recording = UpToDamage(blocks)
-        heard = pieces(separator, recording, rate, name, observer=meter.update, progress=progress, quiet=quiet)
+        recording, stream = UpToDamage(blocks), separator.open(rate, observer=meter.update, follow=False)
+        heard = pieces(separator, stream, recording, rate, name, progress=progress, quiet=quiet)
         if not sum(piece.shape[-1] for piece in heard):
             raise recording.damage or UserError(f"{name} holds no samples")
     least, most = separator.sources

@@ -3,7 +3,6 @@
 import os
 import warnings
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,16 +11,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from slotaudio.audio import AudioReader, AudioWriter
+from slotaudio.audio import AudioReader
 from slotaudio.audio.writing import format_of, subtype_for
 from slotaudio.errors import AudioFileError, UserError
 from slotaudio.resampling import Resampler
 from slotaudio.separation.identity import FRAME_SECONDS, VoiceMemory
 from slotaudio.separation.intake import SeparationWarning, Wave, as_batch, loaded, opened
 from slotaudio.separation.joining import SlotWindow
-from slotaudio.separation.outputs import note_full_scale
+from slotaudio.separation.outputs import Outputs
 from slotaudio.separation.separated import like
 from slotaudio.separation.voices import USUAL, moments
+from slotaudio.separation.whole import WholeRecording
 from slotaudio.writing import check_free, make_folder
 
 if TYPE_CHECKING:
@@ -174,7 +174,9 @@ def extract_file(
     force: bool = False,
     progress: Callable[[float], None] | None = None,
 ) -> Extracted:
-    """Write the voice that an example is of to a file, in one pass and constant memory.
+    """Write the voice that an example is of to a file, in constant memory.
+
+    Outputs are put into order as those of `separate_file` are, before their voices are compared with the example's.
 
     Args:
         path, example: WAV, FLAC, OGG or MP3.
@@ -194,38 +196,42 @@ def extract_file(
     goal = Path(target)
     format_of(goal)
     wanted = voice_of(example, None, separator.sample_rate)
-    with AudioReader(path) as reader, ExitStack() as undo:
-        info, channels = reader.info, separator.model.frontend.channels
+    with AudioReader(path) as reader:
+        info, slots = reader.info, separator.model.slots
         for own in (info.path, Path(example)):
             if goal.exists() and goal.samefile(own):
                 raise AudioFileError(f"{own} would be overwritten by the output; choose another name")
         check_free(goal, force)
         fit = separator.channel_map(info.channels, info.sample_rate, str(path))
+        whole, voices = WholeRecording(separator, info.sample_rate), Voices(info.sample_rate, separator.sample_rate)
+        chosen: list[int] = []
         make_folder(goal.parent)
-        subtype, writers = subtype_for(goal, info.depth), []
-        for slot in range(separator.model.slots):
-            partial = goal.with_name(f"{goal.stem}.part{slot + 1}{goal.suffix}")
-            writers.append(AudioWriter(goal, info.sample_rate, channels, subtype, force, partial=partial))
-            undo.callback(writers[-1].discard)
-        stream, voices = separator.open(info.sample_rate), Voices(info.sample_rate, separator.sample_rate)
-
-        def take(piece: Float[Tensor, "slots channels time"]) -> None:
-            voices.push(piece)
-            for writer, wave in zip(writers, piece, strict=True):
-                writer.write(wave)
-
-        for block in reader:
-            take(stream.push(fit(block[None]))[0])
-            if progress is not None and info.frames:
-                progress(min(1.0, stream.received / info.frames))
-        take(stream.finish()[0])
-        similarities = same_voice(wanted, voices.finish())
-        slot = int(similarities.argmax())
-        if similarities[slot] < least:
-            raise UserError(_nobody(str(path), str(example), similarities, least))
-        writers[slot].commit()
-        note_full_scale([writers[slot]])
-        return Extracted(goal, info.sample_rate, slot, tuple(similarities.tolist()))
+        with Outputs(
+            [goal] * slots,
+            info.sample_rate,
+            separator.model.frontend.channels,
+            subtype_for(goal, info.depth),
+            force=force,
+            widen=True,
+            name=str(path),
+            choose=lambda: chosen,
+            partials=[goal.with_name(f"{goal.stem}.part{slot}{goal.suffix}") for slot in range(1, slots + 1)],
+        ) as outputs:
+            for block in reader:
+                outputs.write(whole.push(fit(block[None]))[0])
+                if progress is not None and info.frames:
+                    progress(min(1.0, whole.received / info.frames))
+            outputs.write(whole.finish()[0])
+            outputs.put_into_order(whole.order())
+            for piece in outputs.read():
+                voices.push(piece)
+            similarities = same_voice(wanted, voices.finish())
+            slot = int(similarities.argmax())
+            if similarities[slot] < least:
+                raise UserError(_nobody(str(path), str(example), similarities, least))
+            chosen.append(slot)
+            outputs.commit()
+    return Extracted(goal, info.sample_rate, slot, tuple(similarities.tolist()))
 
 
 def voice_of(

@@ -14,10 +14,10 @@ from slotaudio.audio.pcm import PcmReader
 from slotaudio.audio.writing import subtype_for
 from slotaudio.errors import AudioFileError, UserError
 from slotaudio.separation.doubt import WORTH_TELLING, Stretch, told
-from slotaudio.separation.hindsight import HindsightOrder
 from slotaudio.separation.intake import SeparationWarning, UpToDamage
 from slotaudio.separation.observation import Observation
 from slotaudio.separation.outputs import Outputs
+from slotaudio.separation.whole import WholeRecording
 from slotaudio.writing import make_folder
 
 if TYPE_CHECKING:
@@ -95,7 +95,6 @@ def separate_file(
             force=force,
             progress=progress,
             observer=observer,
-            whole=True,
         )
 
 
@@ -109,20 +108,17 @@ def separate_into(
     progress: Callable[[float], None] | None = None,
     observer: Callable[[Observation], None] | None = None,
     listener: Callable[[Float[Tensor, "slots channels time"]], None] | None = None,
-    whole: bool = False,
 ) -> list[Path]:
     """Separate what a reader gives, a file or a pipe, into one file for each slot; see `separate_file`.
 
     Args:
         targets: names of the files, in the order of the slots.
-        listener: called with each finished piece of the sources.
-        whole: decide about their order when all is separated; else while it is, for who listens meanwhile.
+        listener: called with each finished piece of the sources, whose order is then decided about while they come,
+            and not when all is separated.
     """
     info, stretches = reader.info, list[Stretch]()
     fit = separator.channel_map(info.channels, info.sample_rate, str(info.path))
-    meter = separator.presence_meter(observer)
-    hindsight = separator.hindsight(info.sample_rate) if whole else None
-    stream = separator.open(info.sample_rate, observer=meter.update, follow=hindsight is None)
+    whole = WholeRecording(separator, info.sample_rate, observer=observer, follow=listener is not None)
     for target in targets:
         make_folder(target.parent)
     with Outputs(
@@ -133,41 +129,27 @@ def separate_into(
         force=force,
         widen=subtype is None,
         name=str(info.path),
-        choose=lambda: meter.chosen(*separator.sources)[0],
+        choose=lambda: whole.meter.chosen(*separator.sources)[0],
     ) as outputs:
 
         def write(piece: Float[Tensor, "slots channels time"]) -> None:
             outputs.write(piece)
-            if hindsight is not None:
-                hindsight.push(piece[None])
             if listener is not None:
                 listener(piece)
 
         recording = UpToDamage(reader)
         for block in recording:
-            write(stream.push(fit(block[None]))[0])
+            write(whole.push(fit(block[None]))[0])
             if progress is not None and info.frames:
-                progress(min(1.0, stream.received / info.frames))
-        if stream.received:
-            write(stream.finish()[0])
-            if hindsight is not None:
-                hindsight.finish()
-                order = hindsight.decide(meter.present()[0])
-                stretches = order.doubtful
-                if order.changes:
-                    _exchange(outputs, order)
+                progress(min(1.0, whole.received / info.frames))
+        if whole.received:
+            write(whole.finish()[0])
+            order = whole.order()
+            outputs.put_into_order(order)
+            stretches = order.doubtful
         if recording.damage is not None:
             raise recording.damage
         written = outputs.commit()
-    if sum(end - start for start, end in stretches) > WORTH_TELLING * stream.received / info.sample_rate:
+    if sum(end - start for start, end in stretches) > WORTH_TELLING * whole.received / info.sample_rate:
         warnings.warn(f"{info.path}: {told(stretches)}", SeparationWarning, stacklevel=4)
     return written
-
-
-def _exchange(outputs: Outputs, order: HindsightOrder) -> None:
-    try:
-        outputs.exchange(order.applied)
-    except AudioFileError as error:  # all is separated: to end here would help nobody
-        warnings.warn(
-            f"{outputs.name}: voices that changed places are not brought back: {error}", SeparationWarning, stacklevel=5
-        )

@@ -39,6 +39,11 @@ class HindsightOrder:
     doubtful: list[Stretch]
     """Where voices may be in the wrong place even so."""
 
+    @classmethod
+    def unchanged(cls, sample_rate: int, slots: int) -> "HindsightOrder":
+        """Return the order in which all outputs stay where they are."""
+        return cls(sample_rate, torch.zeros(0, dtype=torch.long), torch.arange(slots)[None], [])
+
     @property
     def changes(self) -> bool:
         """Whether any output goes anywhere else."""
@@ -119,7 +124,7 @@ class Hindsight:
             recording: of the batch.
         """
         slots = 0 if self._waves is None else self._waves.shape[1]
-        stay = HindsightOrder(self.sample_rate, torch.zeros(0, dtype=torch.long), torch.arange(slots)[None], [])
+        stay = HindsightOrder.unchanged(self.sample_rate, slots)
         if not self._said or self._since is None or not 2 <= len(outputs) <= MOST_ORDERED:
             return stay
         kept = torch.tensor(list(outputs))

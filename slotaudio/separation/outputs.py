@@ -1,7 +1,7 @@
 """The files that a recording's sources are written to, which outlive whatever ends the separation early."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from slotaudio.audio import AudioReader, AudioWriter
 from slotaudio.errors import AudioFileError
+from slotaudio.separation.hindsight import HindsightOrder
 from slotaudio.separation.intake import SeparationWarning
 from slotaudio.writing import check_free
 
@@ -29,6 +30,7 @@ class Outputs:
         widen: see `AudioWriter`.
         name: of the recording.
         choose: returns which of the slots are wanted, from what is known when it is called.
+        partials: temporary names of the files; those that `AudioWriter` gives them by default.
 
     Raises:
         UserError: a file exists.
@@ -46,6 +48,7 @@ class Outputs:
         widen: bool,
         name: str,
         choose: Callable[[], Sequence[int]],
+        partials: Sequence[Path | None] | None = None,
     ) -> None:
         self.name = name
         self.sample_rate = sample_rate
@@ -57,8 +60,8 @@ class Outputs:
         for target in targets:
             check_free(target, force)  # all of them, before the first file is touched
         try:
-            for target in targets:
-                self._writers.append(AudioWriter(target, sample_rate, channels, subtype, force, widen))
+            for target, partial in zip(targets, partials or [None] * len(targets), strict=True):
+                self._writers.append(AudioWriter(target, sample_rate, channels, subtype, force, widen, partial))
         except BaseException:
             self._discard()
             raise
@@ -82,35 +85,38 @@ class Outputs:
         if piece.numel():
             self.loudest = max(self.loudest, float(piece.abs().max()))
 
-    def exchange(
-        self, applied: Callable[[Float[Tensor, "slots channels time"], int], Float[Tensor, "slots channels time"]]
-    ) -> None:
-        """Write all files anew, beside the first ones, which are as they were until all new ones are complete.
+    def read(self) -> Iterator[Float[Tensor, "slots channels _"]]:
+        """Yield what was written to all files, block by block; nothing can be appended after that."""
+        with ExitStack() as readers:
+            for writer in self._writers:
+                writer.close()
+            blocks = [readers.enter_context(AudioReader(writer.partial)) for writer in self._writers]
+            yield from map(torch.stack, zip(*blocks, strict=True))
 
-        Nothing can be appended after that.
+    def put_into_order(self, order: HindsightOrder) -> None:
+        """Write all files anew if the order changes anything, beside the first ones, which are kept if that fails.
 
-        Args:
-            applied: given a block of all slots and the number of its first sample, returns what is to be there.
-
-        Raises:
-            AudioFileError: there is no room for them, for instance.
+        A warning says so. Nothing can be appended after that.
         """
+        if not order.changes:
+            return
         others: list[AudioWriter] = []
         try:
-            with ExitStack() as readers:
-                for writer in self._writers:
-                    writer.close()
-                    others.append(writer.beside())
-                blocks = zip(
-                    *(readers.enter_context(AudioReader(writer.partial)) for writer in self._writers), strict=True
-                )
-                for piece in map(torch.stack, blocks):
-                    for other, wave in zip(others, applied(piece, others[0].frames), strict=True):
-                        other.write(wave)
+            for writer in self._writers:
+                others.append(writer.beside())
+            for piece in self.read():
+                for other, wave in zip(others, order.applied(piece, others[0].frames), strict=True):
+                    other.write(wave)
             for other in others:
                 other.close()
             for writer, other in zip(self._writers, others, strict=True):
                 writer.replace(other)
+        except AudioFileError as error:  # all is separated: to end here would help nobody
+            warnings.warn(
+                f"{self.name}: voices that changed places are not brought back: {error}",
+                SeparationWarning,
+                stacklevel=5,
+            )
         finally:
             for other in others:
                 other.discard()
@@ -154,10 +160,10 @@ class Outputs:
         """Say what happened to a recording that its owner would not expect."""
         if self.loudest == 0:
             warnings.warn(f"{self.name} is silent, and so are its sources", SeparationWarning, stacklevel=4)
-        note_full_scale(written)
+        _note_full_scale(written)
 
 
-def note_full_scale(writers: Sequence[AudioWriter]) -> None:
+def _note_full_scale(writers: Sequence[AudioWriter]) -> None:
     """Say of the files of a recording if samples beyond full scale changed them."""
     for writer in writers:
         if writer.limited:

@@ -14,13 +14,12 @@ from torch.nn.functional import pad
 from slotaudio.errors import UserError
 from slotaudio.resampling import resample
 from slotaudio.separation.doubt import Stretch
-from slotaudio.separation.hindsight import Hindsight
 from slotaudio.separation.intake import BLOCK, Wave, as_batch, as_sources, loaded
 from slotaudio.separation.joining import ByReference, take
 from slotaudio.separation.observation import Observation
 from slotaudio.separation.pieces import pieces
-from slotaudio.separation.presence import PresenceMeter
 from slotaudio.separation.rules import matcher_of
+from slotaudio.separation.whole import WholeRecording
 
 if TYPE_CHECKING:
     from slotaudio.separation.separator import Separator
@@ -64,80 +63,64 @@ def separate(
     if reference is not None:
         sources, framing = resample(as_sources(reference, wave), rate, separator.sample_rate), separator.framing
         rule = ByReference(matcher_of(separator.model), pad(sources, (framing.lead, 0)), framing.hop)
-    meter = separator.presence_meter(observer)
+    whole = WholeRecording(separator, rate, rule, observer)
     share = None if progress is None else lambda seconds: progress(seconds / (length / rate))
     blocks = batch.split(round(BLOCK * rate), dim=-1)
-    hindsight = None if rule is not None else separator.hindsight(rate)
-    found = pieces(
-        separator, blocks, rate, name, rule=rule, observer=meter.update, progress=share, follow=hindsight is None
-    )
-    outputs = torch.cat(list(found), dim=-1)
-    return separated(outputs, meter, hindsight, separator.sources, wave, rate)
+    outputs = torch.cat(list(pieces(separator, whole, blocks, rate, name, progress=share)), dim=-1)
+    return separated(outputs, whole, separator.sources, wave)
 
 
 def separated(
     outputs: Float[Tensor, "batch slots channels time"],
-    meter: PresenceMeter,
-    hindsight: Hindsight | None,
+    whole: WholeRecording,
     wanted: tuple[int, int],
     wave: Wave,
-    sample_rate: int,
 ) -> Separated:
     """Put outputs into order, and keep as many as are wanted, those that are sources.
 
     Args:
         outputs: of all slots; they change places in this memory.
-        meter: watched them.
-        hindsight: to hear them; None if they are in order.
+        whole: that gave them.
         wanted: least and most sources.
         wave: that they came from.
-        sample_rate: of both, in hertz.
 
     Raises:
         UserError: recordings of one batch that hold different numbers of sources.
     """
-    chosen = meter.chosen(*wanted)
+    chosen = whole.meter.chosen(*wanted)
     numbers = [len(slots) for slots in chosen]
     if len(set(numbers)) > 1:
         raise UserError(
             f"the recordings of this batch hold {', '.join(map(str, numbers))} sources: give them one by one, "
             "or say how many sources you want of each"
         )
-    doubtful = in_order(outputs, hindsight, meter)
+    doubtful = in_order(outputs, whole)
     slots = torch.tensor(chosen)
-    found = entries_like(meter.found()[:, None], wave)[..., 0]
+    found = entries_like(whole.meter.found()[:, None], wave)[..., 0]
     return Separated(
         like(take(outputs, slots), wave),
-        sample_rate,
+        whole.sample_rate,
         slots=entries_like(slots, wave),
-        presence=entries_like(meter.scores(), wave),
+        presence=entries_like(whole.meter.scores(), wave),
         found=found if wave.ndim == 3 else int(found),
         doubtful=doubtful if wave.ndim == 3 else doubtful[0],
     )
 
 
-def in_order(
-    outputs: Float[Tensor, "batch slots channels time"], hindsight: Hindsight | None, meter: PresenceMeter
-) -> list[list[Stretch]]:
+def in_order(outputs: Float[Tensor, "batch slots channels time"], whole: WholeRecording) -> list[list[Stretch]]:
     """Put all outputs of whole recordings into order, in their memory, and return where that is doubtful.
 
     Args:
         outputs: of all slots.
-        hindsight: heard nothing yet; None if they are in order.
-        meter: watched them.
+        whole: that gave them.
     """
-    doubtful: list[list[Stretch]] = [[] for _ in outputs]
-    if hindsight is None:
-        return doubtful
-    hindsight.push(outputs)
-    hindsight.finish()
-    size = round(BLOCK * hindsight.sample_rate)
-    for number, present in enumerate(meter.present()):
-        order = hindsight.decide(present, number)
-        doubtful[number] = order.doubtful
+    size, doubtful = round(BLOCK * whole.sample_rate), []
+    for number, waves in enumerate(outputs):
+        order = whole.order(number)
+        doubtful.append(order.doubtful)
         if order.changes:
-            for start in range(0, outputs.shape[-1], size):
-                block = outputs[number, ..., start : start + size]
+            for start in range(0, waves.shape[-1], size):
+                block = waves[..., start : start + size]
                 block.copy_(order.applied(block, start))
     return doubtful
 

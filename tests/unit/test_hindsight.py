@@ -14,6 +14,7 @@ from slotaudio.identity import identity_score
 from slotaudio.matchers.exhaustive import Exhaustive
 from slotaudio.matchers.fixed import Fixed
 from slotaudio.separation.doubt import told
+from slotaudio.separation.extraction import extract_file
 from slotaudio.separation.hindsight import Hindsight, HindsightOrder
 from slotaudio.separation.intake import SeparationWarning
 from slotaudio.separation.presence import PresenceMeter
@@ -244,6 +245,16 @@ def test_what_fails_after_the_writing_anew_keeps_files_in_order(separating, reco
     files = sorted((tmp_path / "out").iterdir())
     assert [file.name for file in files] == ["talk_slot1.part.wav", "talk_slot2.part.wav"]
     torch.testing.assert_close(read(files), separating(recording).sources, rtol=0, atol=1e-7)
+
+
+def test_who_is_extracted_is_heard_and_written_in_order(separating, talk, recording, tmp_path):
+    audio.write(tmp_path / "example.wav", talk[0, 1, :, : 20 * RATE], RATE)
+    found = extract_file(separating, recording, tmp_path / "example.wav", tmp_path / "out" / "voice.wav")
+    same = separating.extract(recording, tmp_path / "example.wav")
+    assert found.slot == same.slot == 1
+    assert found.similarities == pytest.approx(same.similarities, abs=1e-3)
+    torch.testing.assert_close(read([found.source])[0], same.source, rtol=0, atol=2 / 2**15)
+    assert sorted((tmp_path / "out").iterdir()) == [found.source]
 
 
 def test_who_interrupts_the_writing_anew_keeps_the_first_files(separating, recording, talk, tmp_path, monkeypatch):
