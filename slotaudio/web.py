@@ -85,7 +85,11 @@ class Page:
         separator, folder = self.separators(model, number).of(path), Path(tempfile.mkdtemp(dir=self.folder))
         pictures = RecordingPictures(separator)
         written = separator.separate_file(
-            path, folder, progress=lambda share: progress(share, desc="separating"), observer=pictures
+            path,
+            folder,
+            progress=lambda share: progress(share, desc="separating"),
+            observer=pictures,
+            doubtful=pictures.doubt,
         )
         names = output_paths(path, folder, separator.model.slots, "wav", separator.model.names)
         drawn = pictures.write(path, written, [names.index(name) for name in written], folder, True) if written else []

@@ -60,12 +60,14 @@ for joining in ("given", "overlap"):
 # --------------------
 # Now the model that ships, seen as a whole: every cell of the spectrogram in the colour of the slot that owns
 # it, a lane for every output, and below who really spoke, in the colour of the output that should hold the voice.
+# Where voices may have changed places it is hatched.
 
 from slotaudio.plotting import PowerMap, SlotHistory, identity_figure, timeline_figure
 
 separator = Separator.from_pretrained()
 history = SlotHistory()
-estimates = separator(mixture, 16000, observer=history).sources
+separated = separator(mixture, 16000, observer=history)
+estimates = separated.sources
 found = identity_score(estimates[:, 0], sources[:, 0], 16000)
 
 
@@ -81,6 +83,7 @@ timeline_figure(
     [power(wave) for wave in estimates],
     turns=metadata["turns"],
     assignment=dict(zip(metadata["speakers"], found.assignment, strict=True)),
+    doubtful=separated.doubtful,
 )
 
 # %%

@@ -14,6 +14,7 @@ from slotaudio.plotting.separation import separation_figure
 from slotaudio.plotting.summaries import PowerMap, SlotHistory
 from slotaudio.plotting.timeline import timeline_figure
 from slotaudio.plotting.trajectories import identity_figure
+from slotaudio.separation.doubt import Stretch
 from slotaudio.separation.observation import Observation
 
 if TYPE_CHECKING:
@@ -42,12 +43,17 @@ class RecordingPictures:
         self.window = separator.framing.window / separator.sample_rate
         self.history = SlotHistory()
         self._close: list[Observation] = []
+        self._doubtful: list[Stretch] = []
 
     def __call__(self, seen: Observation) -> None:
         """Take what was seen in the next window."""
         if seen.start < CLOSE:
             self._close.append(seen)
         self.history(seen)
+
+    def doubt(self, stretches: list[Stretch]) -> None:
+        """Take the stretches, in seconds, that the timeline is to show as doubtful."""
+        self._doubtful = stretches
 
     def write(
         self,
@@ -94,6 +100,7 @@ class RecordingPictures:
             [_power(name) for name in outputs],
             presence=None if presence is None else presence[:, list(slots)],
             times=times,
+            doubtful=self._doubtful,
             names=names,
             colours=slots,
             title=recording.name,

@@ -1,17 +1,21 @@
 """Who is heard when: the mixture coloured by slot, and below it a lane for every slot."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from torch import Tensor
 
 from slotaudio.errors import UserError
 from slotaudio.plotting.colours import blend, slot_colour
 from slotaudio.plotting.summaries import PowerMap
 from slotaudio.rttm import Turn
+from slotaudio.separation.doubt import Stretch
 
 _RANGE = 60.0
 """Decibels from full ink to white paper."""
@@ -30,6 +34,7 @@ def timeline_figure(
     times: Float[Tensor, "entries"] | None = None,
     turns: Sequence[Turn] = (),
     assignment: Mapping[str, int] | None = None,
+    doubtful: Sequence[Stretch] = (),
     names: Sequence[str] = (),
     colours: Sequence[int] = (),
     title: str = "",
@@ -44,6 +49,7 @@ def timeline_figure(
         presence, times: probabilities, and the seconds that they are about (see `SlotHistory`).
         turns: who really speaks when, drawn as bars below.
         assignment: for speakers of `turns` their output, whose colour their bars take; without it they are grey.
+        doubtful: stretches in seconds, hatched, in which voices may have changed places (`Separated.doubtful`).
         names: of the outputs; ``slot 1`` and so on by default.
         colours: for every output, which of `SLOT_COLOURS`; in their order by default.
         title: over the whole figure.
@@ -74,6 +80,8 @@ def timeline_figure(
     if speakers:
         owned = {speaker: inks[slot] for speaker, slot in (assignment or {}).items() if 0 <= slot < len(inks)}
         _turns(panels[-1], turns, {speaker: owned.get(speaker, _GREY) for speaker in speakers}, scale)
+    if doubtful:
+        _hatched(list(panels[: 1 + len(outputs)]), [(start * scale, end * scale) for start, end in doubtful])
     panels[-1].set_xlabel("time (min)" if minutes else "time (s)")
     panels[0].set_xlim(0, mixture.seconds * scale)
     if title:
@@ -123,6 +131,29 @@ def _lane(
     axes.set_ylabel("presence" if presence else "level\n(dB)", fontsize=8)
     axes.text(1.006, 0.5, name, transform=axes.transAxes, color=colour, fontweight="bold", va="center", fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def _hatched(panels: Sequence[Axes], stretches: Sequence[Stretch]) -> None:
+    """Hatch stretches in the picture and in the lanes, and say above the lanes what that means."""
+    light: dict[str, Any] = {
+        "facecolor": "none",
+        "edgecolor": (*to_rgb(_GREY), 0.45),
+        "hatch": "////",
+        "linewidth": 0.5,
+    }
+    for axes in panels:
+        for start, end in stretches:
+            axes.axvspan(start, end, **light)
+    key = Patch(label="voices may have changed places: listen there", **light)
+    panels[1].legend(
+        handles=[key],
+        loc="lower right",
+        bbox_to_anchor=(1, 1),
+        borderaxespad=0,
+        borderpad=0.2,
+        frameon=False,
+        fontsize=9,
+    )
 
 
 def _turns(axes: Axes, turns: Sequence[Turn], speakers: Mapping[str, str], scale: float) -> None:

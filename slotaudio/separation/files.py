@@ -51,6 +51,7 @@ def separate_file(
     force: bool = False,
     progress: Callable[[float], None] | None = None,
     observer: Callable[[Observation], None] | None = None,
+    doubtful: Callable[[list[Stretch]], None] | None = None,
 ) -> list[Path]:
     """Separate one file in one pass and constant memory; outputs get their names when all are complete.
 
@@ -73,6 +74,7 @@ def separate_file(
         force: replace existing outputs.
         progress: called with the share that is done, 0 to 1.
         observer: called with what the model saw in each window.
+        doubtful: called at the end with all stretches, in seconds, in which voices may be in the wrong place.
 
     Returns:
         The files written, in the order of the slots.
@@ -95,6 +97,7 @@ def separate_file(
             force=force,
             progress=progress,
             observer=observer,
+            doubtful=doubtful,
         )
 
 
@@ -108,6 +111,7 @@ def separate_into(
     progress: Callable[[float], None] | None = None,
     observer: Callable[[Observation], None] | None = None,
     listener: Callable[[Float[Tensor, "slots channels time"]], None] | None = None,
+    doubtful: Callable[[list[Stretch]], None] | None = None,
 ) -> list[Path]:
     """Separate what a reader gives, a file or a pipe, into one file for each slot; see `separate_file`.
 
@@ -115,6 +119,7 @@ def separate_into(
         targets: names of the files, in the order of the slots.
         listener: called with each finished piece of the sources, whose order is then decided about while they come,
             and not when all is separated.
+        doubtful: as for `separate_file`; a stream has no such stretches.
     """
     info, stretches = reader.info, list[Stretch]()
     fit = separator.channel_map(info.channels, info.sample_rate, str(info.path))
@@ -150,6 +155,8 @@ def separate_into(
         if recording.damage is not None:
             raise recording.damage
         written = outputs.commit()
+    if doubtful is not None:
+        doubtful(stretches)
     if sum(end - start for start, end in stretches) > WORTH_TELLING * whole.received / info.sample_rate:
         warnings.warn(f"{info.path}: {told(stretches)}", SeparationWarning, stacklevel=4)
     return written

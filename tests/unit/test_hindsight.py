@@ -285,8 +285,10 @@ def test_results_and_warnings_say_where_to_listen(talk, tmp_path, monkeypatch):
     found = separator(mixture.expand(2, 1, -1), RATE).doubtful
     assert found == [[(1.0, 2.0), (2.0, 2.1)], [(1.0, 2.0), (2.0, 3.1)]]
     audio.write(tmp_path / "talk.wav", mixture, RATE)
+    told_of: list[tuple[float, float]] = []
     with pytest.warns(SeparationWarning, match=r"talk\.wav: voices may have changed places at 0:01-0:02"):
-        separator.separate_file(tmp_path / "talk.wav", tmp_path / "out")
+        separator.separate_file(tmp_path / "talk.wav", tmp_path / "out", doubtful=told_of.extend)
+    assert told_of == [(1.0, 2.0), (2.0, 2.1)]
     monkeypatch.setattr(Hindsight, "decide", doubting())
     separator.separate_file(tmp_path / "talk.wav", tmp_path / "little")  # not worth a warning, which would fail here
 

@@ -148,6 +148,27 @@ def test_lanes_show_presence_where_a_model_tells_it():
     assert (drawn[:, 0].min(), drawn[:, 0].max()) == pytest.approx((0, power(wave).seconds))  # to both ends
 
 
+@pytest.mark.parametrize(("seconds", "scale"), [(10, 1.0), (200, 1 / 60)])
+def test_doubtful_stretches_are_hatched_and_explained(seconds, scale):
+    track, turns = power(torch.randn(1, seconds * 800), 800), [Turn(0.0, 1.0, "ann")]
+    figure = timeline_figure(track, [track, track], turns=turns, doubtful=[(2.0, 3.5), (6.0, 6.5)])
+    hatched = [[patch.get_extents() for patch in axes.patches if patch.get_hatch()] for axes in figure.axes]
+    drawn = [
+        [
+            (box.transformed(axes.transData.inverted()).x0, box.transformed(axes.transData.inverted()).x1)
+            for box in boxes
+        ]
+        for axes, boxes in zip(figure.axes, hatched, strict=True)
+    ]
+    for found in drawn[:3]:
+        assert found == [pytest.approx((2.0 * scale, 3.5 * scale)), pytest.approx((6.0 * scale, 6.5 * scale))]
+    assert drawn[3] == []  # the truth is beyond doubt
+    (text,) = figure.axes[1].get_legend().get_texts()
+    assert "may have changed places" in text.get_text()
+    sure = timeline_figure(track, [track, track])
+    assert sure.axes[1].get_legend() is None
+
+
 def test_outputs_of_another_length_are_refused():
     with pytest.raises(UserError, match="as long as the mixture"):
         timeline_figure(power(torch.randn(1, 8000)), [power(torch.randn(1, 4000))])
