@@ -89,7 +89,7 @@ class Page:
             folder,
             progress=lambda share: progress(share, desc="separating"),
             observer=pictures,
-            doubtful=pictures.doubt,
+            ordered=pictures.put_into_order,
         )
         names = output_paths(path, folder, separator.model.slots, "wav", separator.model.names)
         drawn = pictures.write(path, written, [names.index(name) for name in written], folder, True) if written else []

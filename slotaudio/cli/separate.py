@@ -147,7 +147,7 @@ def separate(
                 force=force,
                 progress=advance,
                 observer=pictures,
-                doubtful=None if pictures is None else pictures.doubt,
+                ordered=None if pictures is None else pictures.put_into_order,
             )
         if pictures is not None and written:
             names = output_paths(path, output, separator.model.slots, format, separator.model.names)

@@ -14,7 +14,7 @@ from slotaudio.plotting.separation import separation_figure
 from slotaudio.plotting.summaries import PowerMap, SlotHistory
 from slotaudio.plotting.timeline import timeline_figure
 from slotaudio.plotting.trajectories import identity_figure
-from slotaudio.separation.doubt import Stretch
+from slotaudio.separation.hindsight import HindsightOrder
 from slotaudio.separation.observation import Observation
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class RecordingPictures:
         self.window = separator.framing.window / separator.sample_rate
         self.history = SlotHistory()
         self._close: list[Observation] = []
-        self._doubtful: list[Stretch] = []
+        self._order: HindsightOrder | None = None
 
     def __call__(self, seen: Observation) -> None:
         """Take what was seen in the next window."""
@@ -51,9 +51,9 @@ class RecordingPictures:
             self._close.append(seen)
         self.history(seen)
 
-    def doubt(self, stretches: list[Stretch]) -> None:
-        """Take the stretches, in seconds, that the timeline is to show as doubtful."""
-        self._doubtful = stretches
+    def put_into_order(self, order: HindsightOrder) -> None:
+        """Take the order into which the outputs were put: presence follows them, and what is doubtful is hatched."""
+        self._order = order
 
     def write(
         self,
@@ -95,12 +95,14 @@ class RecordingPictures:
             colours=slots,
         )
         presence, times = self.history.presence, self.history.times(self.window)
+        if presence is not None and self._order is not None:
+            presence = presence.gather(1, self._order.at(times))
         timeline = timeline_figure(
             _power(recording),
             [_power(name) for name in outputs],
             presence=None if presence is None else presence[:, list(slots)],
             times=times,
-            doubtful=self._doubtful,
+            doubtful=[] if self._order is None else self._order.doubtful,
             names=names,
             colours=slots,
             title=recording.name,

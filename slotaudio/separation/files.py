@@ -13,7 +13,8 @@ from slotaudio.audio import AudioReader
 from slotaudio.audio.pcm import PcmReader
 from slotaudio.audio.writing import subtype_for
 from slotaudio.errors import AudioFileError, UserError
-from slotaudio.separation.doubt import WORTH_TELLING, Stretch, told
+from slotaudio.separation.doubt import WORTH_TELLING, told
+from slotaudio.separation.hindsight import HindsightOrder
 from slotaudio.separation.intake import SeparationWarning, UpToDamage
 from slotaudio.separation.observation import Observation
 from slotaudio.separation.outputs import Outputs
@@ -51,7 +52,7 @@ def separate_file(
     force: bool = False,
     progress: Callable[[float], None] | None = None,
     observer: Callable[[Observation], None] | None = None,
-    doubtful: Callable[[list[Stretch]], None] | None = None,
+    ordered: Callable[[HindsightOrder], None] | None = None,
 ) -> list[Path]:
     """Separate one file in one pass and constant memory; outputs get their names when all are complete.
 
@@ -74,7 +75,7 @@ def separate_file(
         force: replace existing outputs.
         progress: called with the share that is done, 0 to 1.
         observer: called with what the model saw in each window.
-        doubtful: called at the end with all stretches, in seconds, in which voices may be in the wrong place.
+        ordered: called at the end with the order into which the outputs were put, and where it is doubtful.
 
     Returns:
         The files written, in the order of the slots.
@@ -97,7 +98,7 @@ def separate_file(
             force=force,
             progress=progress,
             observer=observer,
-            doubtful=doubtful,
+            ordered=ordered,
         )
 
 
@@ -111,7 +112,7 @@ def separate_into(
     progress: Callable[[float], None] | None = None,
     observer: Callable[[Observation], None] | None = None,
     listener: Callable[[Float[Tensor, "slots channels time"]], None] | None = None,
-    doubtful: Callable[[list[Stretch]], None] | None = None,
+    ordered: Callable[[HindsightOrder], None] | None = None,
 ) -> list[Path]:
     """Separate what a reader gives, a file or a pipe, into one file for each slot; see `separate_file`.
 
@@ -119,9 +120,10 @@ def separate_into(
         targets: names of the files, in the order of the slots.
         listener: called with each finished piece of the sources, whose order is then decided about while they come,
             and not when all is separated.
-        doubtful: as for `separate_file`; a stream has no such stretches.
+        ordered: as for `separate_file`; with a listener nothing moves, and nothing is doubtful.
     """
-    info, stretches = reader.info, list[Stretch]()
+    info = reader.info
+    order = HindsightOrder.unchanged(info.sample_rate, separator.model.slots)  # of nothing, if nothing comes
     fit = separator.channel_map(info.channels, info.sample_rate, str(info.path))
     whole = WholeRecording(separator, info.sample_rate, observer=observer, follow=listener is not None)
     for target in targets:
@@ -151,12 +153,11 @@ def separate_into(
             write(whole.finish()[0])
             order = whole.order()
             outputs.put_into_order(order)
-            stretches = order.doubtful
         if recording.damage is not None:
             raise recording.damage
         written = outputs.commit()
-    if doubtful is not None:
-        doubtful(stretches)
-    if sum(end - start for start, end in stretches) > WORTH_TELLING * whole.received / info.sample_rate:
-        warnings.warn(f"{info.path}: {told(stretches)}", SeparationWarning, stacklevel=4)
+    if ordered is not None:
+        ordered(order)
+    if sum(end - start for start, end in order.doubtful) > WORTH_TELLING * whole.received / info.sample_rate:
+        warnings.warn(f"{info.path}: {told(order.doubtful)}", SeparationWarning, stacklevel=4)
     return written

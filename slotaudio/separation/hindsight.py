@@ -49,6 +49,10 @@ class HindsightOrder:
         """Whether any output goes anywhere else."""
         return bool((self.orders != torch.arange(self.orders.shape[1])).any())
 
+    def at(self, seconds: Float[Tensor, " times"]) -> Int[Tensor, "times slots"]:
+        """Return, for each output, the one that goes there at these times."""
+        return self.orders[torch.bucketize(seconds * self.sample_rate, self.cuts, right=True)]
+
     def applied(
         self, waves: Float[Tensor, "slots channels time"], start: int = 0
     ) -> Float[Tensor, "slots channels time"]:

@@ -271,6 +271,16 @@ def test_who_interrupts_the_writing_anew_keeps_the_first_files(separating, recor
     assert torch.equal(read(files), swapped(talk)[0])
 
 
+def test_the_order_at_a_time_is_the_one_that_is_applied_there():
+    order = HindsightOrder(10, torch.tensor([10, 25]), torch.tensor([[0, 1, 2], [2, 0, 1], [0, 2, 1]]), [])
+    assert order.at(torch.tensor([0.0, 0.9, 1.0, 2.4, 2.5, 9.0])).tolist() == [
+        *[[0, 1, 2]] * 2,
+        *[[2, 0, 1]] * 2,
+        *[[0, 2, 1]] * 2,
+    ]
+    assert HindsightOrder.unchanged(10, 2).at(torch.tensor([3.0])).tolist() == [[0, 1]]
+
+
 def doubting(*stretches: tuple[float, float]) -> object:
     return lambda self, outputs, recording=0: HindsightOrder(
         RATE, torch.zeros(0, dtype=torch.long), torch.tensor([[0, 1]]), [*stretches, (2.0, 2.1 + recording)]
@@ -285,10 +295,10 @@ def test_results_and_warnings_say_where_to_listen(talk, tmp_path, monkeypatch):
     found = separator(mixture.expand(2, 1, -1), RATE).doubtful
     assert found == [[(1.0, 2.0), (2.0, 2.1)], [(1.0, 2.0), (2.0, 3.1)]]
     audio.write(tmp_path / "talk.wav", mixture, RATE)
-    told_of: list[tuple[float, float]] = []
+    told_of: list[HindsightOrder] = []
     with pytest.warns(SeparationWarning, match=r"talk\.wav: voices may have changed places at 0:01-0:02"):
-        separator.separate_file(tmp_path / "talk.wav", tmp_path / "out", doubtful=told_of.extend)
-    assert told_of == [(1.0, 2.0), (2.0, 2.1)]
+        separator.separate_file(tmp_path / "talk.wav", tmp_path / "out", ordered=told_of.append)
+    assert [order.doubtful for order in told_of] == [[(1.0, 2.0), (2.0, 2.1)]]
     monkeypatch.setattr(Hindsight, "decide", doubting())
     separator.separate_file(tmp_path / "talk.wav", tmp_path / "little")  # not worth a warning, which would fail here
 
