@@ -92,7 +92,7 @@ def probe(
         progress: called with the share that is done, 0 to 1.
 
     Raises:
-        UserError: an option out of range, or fewer than two speakers with two utterances.
+        UserError: an option out of range, fewer than two speakers with two utterances, or nobody is heard.
     """
     _check(spans, window, folds, utterances, most)
     rng = np.random.default_rng(seed)
@@ -106,6 +106,11 @@ def probe(
             done += 1
             if progress is not None:
                 progress(done / total)
+        if not heard:
+            raise UserError(
+                f"{folder.path}: {'no two voices are ever heard together' if mixed else 'nobody is heard'} in "
+                f"{len(dealt)} utterances; give a folder of recordings that are not silent"
+            )
         for span in spans:
             yield _probe(name, span, [_pooled(each, span, window) for each in heard], folds, most, seed)
 

@@ -83,6 +83,11 @@ def test_options_and_folders_that_cannot_be(speakers, tmp_path):
         soundfile.write(tmp_path / name / "only.wav", np.zeros(1000), 16000)
     with pytest.raises(UserError, match="0 of 2 speakers have two utterances or more"):
         next(probe(SpeechFolder(tmp_path), {"mfcc": embedder("mfcc")}))
+    for name in "ab":
+        soundfile.write(tmp_path / name / "other.wav", np.zeros(1000), 16000)
+    for mixed, message in ((False, "nobody is heard in 4 utterances"), (True, "no two voices are ever heard together")):
+        with pytest.raises(UserError, match=message):
+            next(probe(SpeechFolder(tmp_path), {"mfcc": embedder("mfcc")}, mixed=mixed))
 
 
 def test_the_loudest_slot_is_taken_and_levels_are_those_around_a_time():
