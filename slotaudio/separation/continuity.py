@@ -95,13 +95,11 @@ class ByContinuity:
         """How well each slot of a window (last axis) goes on from each of the window before, in nats."""
         waves = torch.stack([window.waves for window in windows])
         size = overlap or min(waves.shape[-1], round(FRAME_SECONDS * self.sample_rate))
-        if self._waves is None and len(windows) == 1:  # nothing goes on from anything
-            self._waves = waves[0]
+        last, self._waves = self._waves, waves[-1].clone()
+        if last is None:  # the first window, which is decided by itself, goes on from nothing
             return waves.new_zeros(*waves.shape[:3], waves.shape[2])
-        begins = waves[..., :size]
-        first = begins[:1] if self._waves is None else self._waves[None, ..., -size:]
-        before = torch.cat([first, waves[:-1, ..., -size:]])
-        self._waves = waves[-1].clone()
+        begins, ends = waves[..., :size], waves[..., -size:]
+        before = torch.cat([last[None, ..., -size:], ends[:-1]])
         return self._same(before, begins) if overlap else self._alike(before, begins)
 
     def _same(
@@ -146,9 +144,9 @@ class ByContinuity:
         if self._last is None:
             return said.new_zeros(*said.shape[:3], slots)
         flat = rearrange(said, "windows batch slots d -> batch (windows slots) d")
-        evidence = self.identity.evidence(flat)
-        evidence = evidence - evidence.amax(dim=-1, keepdim=True)
-        return self.trust * rearrange(evidence, "batch (windows slots) o -> windows batch slots o", windows=windows)
+        return self.trust * rearrange(
+            self.identity.evidence(flat), "batch (windows slots) o -> windows batch slots o", windows=windows
+        )
 
     def _one_by_one(
         self,

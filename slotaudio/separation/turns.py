@@ -87,7 +87,7 @@ class TurnFollower:
         assert self._waves is not None, "finish() before the first push()"
         frames = self._waves.shape[-1] // self.hop - 1
         count = (frames - self.choice) // self.segment + 1
-        if count < 1 or not self._weights.begun:  # nobody is known yet
+        if count < 1:  # too short to be cut
             return self._without_silence(self._waves)
         self._hear(frames)
         cuts = self._cuts(count)

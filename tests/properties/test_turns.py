@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from slotaudio import Separator, Spec, audio, compose
@@ -13,6 +13,7 @@ from slotaudio.matchers.fixed import Fixed
 from slotaudio.matchers.hungarian import Hungarian
 from slotaudio.separation import turns
 from slotaudio.separation.identity import VoiceMemory
+from slotaudio.separation.segments import SEGMENT, quiet_frames
 from slotaudio.separation.turns import TurnFollower
 
 RATE = 16000
@@ -96,7 +97,14 @@ def test_cuts_are_where_it_is_quiet():
     assert float(found[mixed].abs().max() if mixed.any() else 0.0) < 0.01
 
 
+def test_no_cut_is_drawn_to_the_ends_of_what_is_heard():
+    energy = torch.ones(1, 31)
+    energy[:, 9:12] = 0.9
+    assert quiet_frames(energy, 31, 1).tolist() == [[10]]
+
+
 @given(st.integers(0, 9 * RATE), st.lists(st.integers(1, 5 * RATE), min_size=1, max_size=3))
+@example(51800, [RATE])  # nothing is left to describe at the end
 @settings(max_examples=15, deadline=None)
 def test_no_sample_is_lost_and_blocks_do_not_matter(length, blocks):
     outputs = swapped(talk(0, 1, turn=1.5, number=5), [(3.5, 5.6)])[:, :length]
@@ -235,18 +243,23 @@ def noise(*shape, seed=0):
     return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def test_one_known_voice_does_not_suffice(monkeypatch):
+@pytest.mark.parametrize(
+    ("seconds", "suffice"), [([9.0, 0.5], False), ([9.0, 0.5, 0.0], False), ([9.0, 9.0, 0.0], True)]
+)
+def test_two_known_voices_suffice_and_one_does_not(seconds, suffice, monkeypatch):
     monkeypatch.setattr(turns, "KNOWN", 3.0)
     made = TurnFollower(Exhaustive(), RATE)
-    made._memory.seconds = lambda: torch.tensor([[9.0, 0.5]])
+    made._memory.seconds = lambda: torch.tensor([seconds])
     seen = []
     weigh = made._weights.weigh
     monkeypatch.setattr(
         made._weights, "weigh", lambda moves, heard, decided: seen.append(heard) or weigh(moves, heard, decided)
     )
-    made.push(noise(1, 2, 1, 12 * RATE))
+    waves = noise(1, 3, 1, 12 * RATE)[:, : len(seconds)]
+    waves[:, 2:] = 0
+    made.push(waves)
     assert len(seen) > 2
-    assert not torch.cat(seen).any()
+    assert bool(torch.cat(seen).any()) == suffice
 
 
 def test_the_latency_is_what_a_sample_waits_at_most():
@@ -258,3 +271,18 @@ def test_the_latency_is_what_a_sample_waits_at_most():
         given += made.hop // 4
     longest = max(longest, given - back) + made.hop // 4
     assert longest / RATE == pytest.approx(made.latency, abs=made.hop / 2 / RATE)
+
+
+def test_voices_are_learnt_from_the_first_sample_to_the_last():
+    made = TurnFollower(Exhaustive(), RATE)
+    waves = noise(1, 2, 1, 12 * RATE)
+    waves[:, 1] = 0
+    waves[..., round(0.3 * RATE) : round(0.35 * RATE)] = 0  # a place to cut
+    made.push(waves)
+    made.finish()
+    assert made._memory.seconds()[0, 0] == pytest.approx(12, abs=0.1)
+
+
+def test_looking_ahead_for_longer_makes_samples_wait_for_longer():
+    short, long = (TurnFollower(Exhaustive(), RATE, ahead) for ahead in (2.0, 6.0))
+    assert long.latency - short.latency == pytest.approx(4, abs=SEGMENT / 2)
