@@ -95,7 +95,7 @@ def _leaves(part: object, place: str) -> Iterator[tuple[str, Any]]:
         if value is None or isinstance(value, (bool, int, float, str, Tensor, torch.Generator)):
             yield here, value
         elif isinstance(value, tuple) and all(isinstance(item, Tensor) for item in value):
-            yield from ((f"{here}.{index}", item) for index, item in enumerate(value))
+            yield from ((f"{here}.{index:03}", item) for index, item in enumerate(value))
         elif hasattr(value, "__dict__"):
             yield from _leaves(value, f"{here}.")
         else:
@@ -121,7 +121,7 @@ def _put(part: Any, place: list[str], value: Any) -> None:
         else:
             setattr(part, name, value)
     elif rest[0].isdigit():
-        items = getattr(part, name) if rest[0] != "0" else ()
+        items = getattr(part, name) if int(rest[0]) else ()
         setattr(part, name, (*items, value))
     else:
         _put(getattr(part, name), rest, value)

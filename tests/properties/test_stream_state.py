@@ -146,6 +146,10 @@ def test_rules_of_others_are_saved_or_refused(tmp_path):
             self.windows += 1
             return super().__call__(shared, window)
 
+    class Remembering(AsGiven):
+        def __init__(self, levels):
+            self.levels = tuple(map(torch.tensor, levels))
+
     class Hoarding(AsGiven):
         def __init__(self):
             self.seen = []
@@ -157,6 +161,10 @@ def test_rules_of_others_are_saved_or_refused(tmp_path):
     rule = Counting()
     separator.open(16000, rule).restore(tmp_path / "talk.state")
     assert rule.windows == stream._joiner.rule.windows > 0
+    separator.open(16000, Remembering(range(12))).save(tmp_path / "levels.state")
+    rule = Remembering(range(12))
+    separator.open(16000, rule).restore(tmp_path / "levels.state")
+    assert torch.stack(rule.levels).tolist() == list(range(12))
     with pytest.raises(UserError, match=r"Hoarding\.seen is a list"):
         separator.open(16000, Hoarding()).save(tmp_path / "other.state")
 
