@@ -126,6 +126,17 @@ def test_labels_tell_pairs_apart(speech):
     assert 0 < result.values["real_time_factor"] < 10
 
 
+@pytest.mark.parametrize(
+    ("genders", "told", "pair"),
+    [("mf", "fm", "different"), ("fm", "fm", "different"), ("mm", "mm", "same"), (("m", ""), "m", ""), ((), "", "")],
+)
+def test_pairs_are_told_apart_whoever_comes_first_and_where_both_are_known(genders, told, pair):
+    voices = noise(2, 1, 16000)
+    labels = mixture_labels(voices.sum(0), voices, {"speakers": ("a", "b"), "genders": genders}, 16000)
+    assert (labels["speakers"], labels["genders"], labels["pair"]) == ("a b", told, pair)
+    assert labels["level_difference"] == mixture_labels(voices.sum(0), voices.flip(0), {}, 16000)["level_difference"]
+
+
 def test_overlap_is_told_from_turns():
     voice = torch.randn(1, 16000, generator=torch.Generator().manual_seed(0))
     first, second = voice.clone(), voice.clone()

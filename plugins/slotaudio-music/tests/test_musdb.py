@@ -31,6 +31,8 @@ def test_whole_tracks(musdb):
     dataset = load(musdb, seconds=None)
     assert [dataset[index][2]["tracks"][0] for index in range(3)] == ["First", "Meaxic - Take A Step", "Second"]
     assert dataset[0][1].shape == (4, 2, RATE)
+    longer = load(musdb, seconds=9.0)  # than any track, which only drawn items must not be
+    assert [longer[index][1].shape[-1] for index in range(len(longer))] == [RATE] * 3
 
 
 def test_splits_go_by_name(musdb):

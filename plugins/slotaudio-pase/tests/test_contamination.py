@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from slotaudio import UserError, audio, build
 from slotaudio.data.bundled import speech
+from slotaudio_pase import contamination
 from slotaudio_pase.contamination import Contamination
 from slotaudio_pase.distortions import band_dropped, chopped, clipped, narrowed, reverberated, with_added
 
@@ -61,6 +62,36 @@ def test_clipping_chopping_and_bands():
     assert power(narrowed(wave, RATE), 4500, 8000) < 1e-3
     for changed in (band_dropped(wave, 1000.0, 2000.0, RATE), narrowed(wave, RATE)):
         assert changed.square().sum() == pytest.approx(wave.square().sum().item(), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda wave: reverberated(wave, noise(500, seed=1)),
+        lambda wave: with_added(wave, noise(8001, seed=1), 5.0),
+        lambda wave: clipped(wave, 0.3),
+        lambda wave: band_dropped(wave, 1000.0, 2000.0, RATE),
+        lambda wave: narrowed(wave, RATE),
+    ],
+)
+def test_what_is_recorded_softly_is_spoiled_alike(spoil):
+    wave, gain = noise(8001), 1e-5
+    assert spoil(wave).shape == wave.shape
+    torch.testing.assert_close(spoil(gain * wave) / gain, spoil(wave), rtol=1e-3, atol=1e-5)
+
+
+def test_bands_are_dropped_where_it_says(monkeypatch):
+    dropped = []
+    monkeypatch.setattr(
+        contamination, "band_dropped", lambda wave, lowest, highest, rate: dropped.append((lowest, highest)) or wave
+    )
+    Contamination(**{**NEVER, "band_drop": 1.0})(torch.zeros(300, 160), torch.Generator().manual_seed(0))
+    low, high = (2595 * torch.log10(1 + edges / 700) for edges in torch.tensor(dropped).T)  # mel (O'Shaughnessy 1987)
+    width, centre = high - low, 700 * (10 ** ((low + high) / 2 / 2595) - 1)
+    assert 100 < width.min() < 110
+    assert 590 < width.max() < 600
+    assert 100 < centre.min() < 150
+    assert 6700 < centre.max() < 7000
 
 
 def test_nothing_is_changed_without_contaminations_and_everything_with_all():

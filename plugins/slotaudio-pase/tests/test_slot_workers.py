@@ -81,6 +81,13 @@ def test_gim_pairs_the_halves_of_clips():
     assert torch.equal(together[:, 3], torch.full((4,), 2.5))
 
 
+def test_who_is_silent_is_in_no_pair_and_in_no_half():
+    together, apart = heard_by("lim", sources(silent=1))
+    assert len(together) == len(apart) == 2 * 2 * 4 - 3  # as anchor, as the same source and as the other one
+    together, _ = heard_by("gim", sources(silent=1))
+    assert together[0].tolist() == [0, 0, 0, 2.5]  # of windows 0 and 1 the first
+
+
 def test_regression_reads_each_source_where_it_can_be_heard():
     assert len(heard_by("mfcc", sources())[0]) == 16
     rows = heard_by("mfcc", sources(silent=1))[0]
