@@ -77,6 +77,8 @@ def test_turns_are_followed_across_the_cut(tmp_path, cut):
     second.restore(tmp_path / "talk.state")
     pieces += [second.push(mixture[..., cut:]), second.finish()]
     assert torch.equal(torch.cat(pieces, dim=-1), torch.cat(expected, dim=-1))
+    with pytest.raises(UserError, match="another turns"):
+        separator.open(16000, follow=False).restore(tmp_path / "talk.state")
 
 
 def test_restored_in_another_process(tmp_path):
@@ -119,6 +121,7 @@ def test_errors_say_what_differs(tmp_path):
         (Separator(model(), overlap=0.25), 16000, "another framing"),
         (Separator(model(), mask="binary"), 16000, "another mask"),
         (Separator(model(), consistent=False), 16000, "another consistency"),
+        (Separator(model(), level=None), 16000, "another level"),
     ]:
         with pytest.raises(UserError, match=message):
             separator.open(rate).restore(path)

@@ -134,6 +134,7 @@ def test_pairs_are_told_apart_whoever_comes_first_and_where_both_are_known(gende
     voices = noise(2, 1, 16000)
     labels = mixture_labels(voices.sum(0), voices, {"speakers": ("a", "b"), "genders": genders}, 16000)
     assert (labels["speakers"], labels["genders"], labels["pair"]) == ("a b", told, pair)
+    assert mixture_labels(voices.sum(0), voices, {"speakers": ("", "b")}, 16000)["speakers"] == "b"
     assert labels["level_difference"] == mixture_labels(voices.sum(0), voices.flip(0), {}, 16000)["level_difference"]
 
 
@@ -224,6 +225,16 @@ def test_intervals_for_other_speakers_are_shown_and_written(tmp_path):
     assert shown == ["", "SI-SDRi", "other speakers", "mixtures"]
     plain = [Result(result.labels, result.values) for result in results]
     assert "other speakers" not in [column.header for column in results_table(plain, ["system"]).columns]
+
+
+def test_tables_have_what_was_measured_of_all_mixtures():
+    labels = {"system": "a", "mask": "own", "window": 0.5, "joining": "blind"}
+    values = [(9.0, math.nan, 1.0), (11.0, math.nan, 1.0), (math.nan, -30.0, 0.0)]  # the third has one source
+    names = ("si_sdr_i", "residual", "right_number", "surplus")
+    results = [Result(labels, dict(zip(names, (*each, math.nan), strict=True))) for each in values]
+    shown = {column.header: list(column.cells) for column in results_table(results).columns}
+    assert list(shown) == ["", "SI-SDRi", "silent source", "right number", "mixtures"]
+    assert [cell for (cell,) in shown.values()] == ["a own 0.5 s blind", "10.00 ±12.71", "-30.00", "67%", "3"]
 
 
 def test_files_hold_every_score_and_the_means(tmp_path):

@@ -1,5 +1,7 @@
 """How many sources there are: what models say, what is measured, and what was asked for."""
 
+import re
+
 import pytest
 import torch
 
@@ -34,6 +36,8 @@ def test_models_that_were_taught_presence_are_believed():
     assert meter.chosen(1, 3) == [[0]]
     assert meter.chosen(2, 3) == [[0, 2]]
     assert meter.chosen(3, 3) == [[0, 1, 2]]
+    torch.testing.assert_close(meter.scores(), torch.tensor([[5.0, -5.0, -4.0]]).sigmoid())
+    assert met([seen(loud, torch.tensor([[4.0, -5.0, 5.0]]))] * 20).chosen(2, 3) == [[0, 2]]  # in their order
 
 
 def test_a_voice_counts_that_is_there_in_a_quarter_of_what_is_heard():
@@ -87,7 +91,7 @@ def test_numbers_of_sources(given, range_):
 
 @pytest.mark.parametrize("given", [0, "0", "3-2", "two", "", "-1", "1-2-3", (1, 2, 3), (), (3, 1), "unkown"])
 def test_no_numbers_of_sources(given):
-    with pytest.raises(UserError, match="give a number, the least and the most"):
+    with pytest.raises(UserError, match=f"sources {re.escape(repr(given))}: give a number, the least and the most"):
         source_range(given, 3)
 
 

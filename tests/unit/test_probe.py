@@ -151,6 +151,34 @@ def test_only_steps_in_which_both_are_heard_count(tmp_path):
     assert heard.times.min() > 0.9
 
 
+def test_another_speaker_of_the_same_fold_talks_over():
+    dealt = [(speaker, fold, f"{speaker}/{fold}") for speaker in range(3) for fold in range(2)] + [(0, 2, "0/2")]
+    partners = probing._partners(dealt, np.random.default_rng(0))
+    assert all(name.endswith(f"/{fold}") for (_, fold, _), name in zip(dealt[:-1], partners, strict=False))
+    assert all(not name.startswith(f"{speaker}/") for (speaker, _, _), name in zip(dealt, partners, strict=True))
+
+
+def test_who_talks_over_is_as_loud_and_the_slot_is_that_of_the_utterance(tmp_path):
+    loud_then_soft = torch.cat([noise(1000), 0.1 * noise(1000, seed=1)])
+    waves = {"a": loud_then_soft, "b": 0.3 * loud_then_soft.flip(0)}
+    for name, wave in waves.items():
+        (tmp_path / name).mkdir()
+        soundfile.write(tmp_path / name / "0.wav", wave.numpy(), 1000, subtype="FLOAT")
+    heard = []
+
+    def two_slots(blocks, rate):
+        heard.append(torch.cat(list(blocks), dim=1)[0])
+        loud = np.arange(20) < 10
+        level = np.where(np.stack([~loud, loud], axis=1), -20.0, -40.0).astype(np.float32)
+        yield Embedding((np.arange(20) + 0.5) / 10, np.tile(np.float32([[[0], [1]]]), (20, 1, 1)), 0.1, level=level)
+
+    folder = SpeechFolder(tmp_path, 1000)
+    for slot, (name, other) in enumerate((("b", "a"), ("a", "b"))):
+        (found,) = probing._hear(two_slots, folder, f"{name}/0.wav", f"{other}/0.wav", 0, 0)
+        assert (found.vectors == slot).all()
+        assert (heard[-1] - waves[name]).norm() == pytest.approx(float(waves[name].norm()), rel=1e-3)
+
+
 def test_the_interval_is_of_95_percent():
     low, high = probing._interval(np.repeat([1.0, 0.0], 50), np.ones(100, int))
     assert (low, high) == pytest.approx((0.404, 0.596), abs=0.002)  # Wilson's of 50 in 100

@@ -78,6 +78,17 @@ def test_channels_are_mixed_down_or_copied(musdb, tmp_path):
     stereo = load(tmp_path)[0][1]
     assert stereo.shape[1] == 2
     assert torch.equal(stereo[:, 0], stereo[:, 1])
+    soundfile.write(folder / "bass.wav", np.zeros((RATE, 3)), RATE)
+    with pytest.raises(DataError, match=r"bass\.wav has 3 channels; 2 or 1 are needed"):
+        load(tmp_path)
+
+
+def test_tracks_are_as_long_as_their_shortest_stem(tmp_path):
+    folder = tmp_path / "train" / "track"
+    folder.mkdir(parents=True)
+    for stem, name in enumerate(STEMS):
+        soundfile.write(folder / f"{name}.wav", np.full((RATE + 100 * (stem - 1) ** 2, 2), 0.1), RATE)
+    assert load(tmp_path, seconds=None)[0][1].shape == (4, 2, RATE)
 
 
 def test_mixtures_beyond_full_scale_are_turned_down_as_a_whole(tmp_path):
