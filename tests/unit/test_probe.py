@@ -9,7 +9,7 @@ from slotaudio.data.speech import SpeechFolder
 from slotaudio.errors import UserError
 from slotaudio.evaluation import probe as probing
 from slotaudio.evaluation.hearing import decibels, following, loudest
-from slotaudio.evaluation.logistic import fit
+from slotaudio.evaluation.logistic import Logistic, fit
 from slotaudio.evaluation.probe import probe
 from slotaudio.representation import Embedding, embedder
 
@@ -184,14 +184,37 @@ def test_the_interval_is_of_95_percent():
     assert (low, high) == pytest.approx((0.404, 0.596), abs=0.002)  # Wilson's of 50 in 100
 
 
-def test_every_penalty_is_tried(monkeypatch):
-    tried, fit = set(), probing.fit
-    monkeypatch.setattr(
-        probing, "fit", lambda x, y, n, penalty, *rest: tried.add(penalty) or fit(x, y, n, penalty, *rest)
-    )
+def some_heard(number: int, speaker=lambda n: n % 2) -> list[probing._Heard]:
     rng = np.random.default_rng(0)
-    heard = [
-        probing._Heard(n % 2, n % 3, rng.normal(size=(5, 2)).astype(np.float32), np.arange(5.0)) for n in range(12)
+    return [
+        probing._Heard(speaker(n), n % 3, rng.normal(size=(5, 2)).astype(np.float32), np.arange(5.0))
+        for n in range(number)
     ]
-    probing._probe("x", "frame", heard, 3, 1000, 0)
-    assert tried == set(probing._PENALTIES)
+
+
+def test_every_penalty_is_tried_the_best_is_taken_and_no_more_than_most_examples_are(monkeypatch):
+    tried, sizes = [], set()
+
+    def fitted(features, labels, speakers, penalty, start=None):
+        """Name the first speaker if the penalty is the best one, else one whom nobody knows."""
+        tried.append(penalty)
+        sizes.add(len(features))
+        weights = np.zeros((3, 3), np.float32)
+        weights[-1, 0 if penalty == probing._PENALTIES[2] else 2] = 1
+        return Logistic(np.zeros(2, np.float32), np.ones(2, np.float32), weights)
+
+    monkeypatch.setattr(probing, "fit", fitted)
+    found = probing._probe("x", "frame", some_heard(12), 3, 15, 0)
+    assert tried == 3 * [*probing._PENALTIES, probing._PENALTIES[2]]
+    assert sizes == {15}
+    assert found.accuracy == 0.5
+
+
+def test_chance_is_to_name_who_says_most():
+    assert probing._probe("x", "frame", some_heard(12, lambda n: n // 9), 3, 1000, 0).chance == 0.75
+
+
+def test_examples_are_mean_and_deviation_of_what_belongs_together():
+    heard = probing._Heard(0, 0, np.float32([[1], [3], [7]]), np.array([0.1, 0.2, 0.3]))
+    assert probing._pooled(heard, "utterance", 0.25).vectors[0].tolist() == pytest.approx([11 / 3, (56 / 9) ** 0.5])
+    assert probing._pooled(heard, "window", 0.25).vectors.tolist() == [[2, 1], [7, 0]]

@@ -37,6 +37,9 @@ def test_silent_seconds_count_for_nobody_and_partial_ones_are_left_out():
     assert frames.shape == (2, 3)
     assert frames[:, 0].isnan().all()
     assert frames[:, 1:].isfinite().all()
+    estimate = reference + 0.1
+    estimate[1, :, 100:200] = 0
+    assert framewise_sdr(estimate, reference, 100).isnan().all(dim=0).tolist() == [True, True, False]
     assert museval_sdr(torch.zeros_like(reference), reference, 100).isnan().all()
     assert track_sdr(torch.zeros(1, 2, 50), torch.zeros(1, 2, 50)).item() == 0
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 from slotaudio import Spec, UserError, compose
 from slotaudio.errors import IncompatibleStages
@@ -37,6 +38,13 @@ def test_widths_frames_and_skips_are_the_papers():
     assert [skip.shape[1:] for skip in features.skips] == [
         (32, 384), (64, 96), (128, 24), (256, 12), (512, 6), (1024, 3)
     ]  # fmt: skip
+
+
+def test_only_waves_are_not_normalised():
+    for norm, kinds in ((True, [nn.GroupNorm, nn.Identity]), (False, [nn.Identity, nn.Identity])):
+        levels = small(decoder=Spec("music_unet", norm=norm)).decoder.levels
+        assert [type(level.norm_conv) for level in levels] == kinds
+        assert {type(level.norm_up) for level in levels} == {kinds[0]}
 
 
 def test_the_receptive_field_is_what_a_gradient_reaches(monkeypatch):

@@ -8,7 +8,7 @@ from slotaudio.errors import IncompatibleStages
 from slotaudio_pase.encoder import Pase
 from slotaudio_pase.encoder_plus import PasePlus
 from slotaudio_pase.qrnn import QRNN
-from slotaudio_pase.trunk import HOP, MAPS, REACH, STRIDES, WIDTHS
+from slotaudio_pase.trunk import HOP, MAPS, REACH, STRIDES, WIDTHS, reflected
 
 
 def published(name):
@@ -33,6 +33,12 @@ def test_strides_and_widths_give_hop_and_reach():
         hop *= stride
     assert (hop, reach) == (HOP, REACH)
     assert [64 * multiple for multiple in MAPS[1:]] == [64, 128, 128, 256, 256, 512, 512]
+
+
+def test_margins_are_reflected_as_torch_does():
+    maps = torch.randn(2, 3, 12)
+    for margins in ((4, 5), (5, 5), (9, 10)):
+        assert torch.equal(reflected(maps, *margins), torch.nn.functional.pad(maps, margins, mode="reflect"))
 
 
 def test_the_reach_is_148_ms():

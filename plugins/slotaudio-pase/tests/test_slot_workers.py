@@ -112,5 +112,8 @@ def test_what_cannot_be_is_refused():
     objective.objective = lambda model, batch: {"loss": torch.zeros(())}
     with pytest.raises(UserError, match="does not make the model find the slots"):
         objective(Known(waves), Batch(waves.sum(1), waves))
+    for options in ({"workers": ()}, {"weight": -0.1}):
+        with pytest.raises(UserError, match="at least one, and 0 or more"):
+            SlotWorkers(slot_dim=2, **options)
     with pytest.raises(UserError, match=r"'waveform'.* is not .*'lps', 'mfcc'"):
         build("objective", {"name": "slot_workers", "slot_dim": 2, "workers": ["waveform"]})
