@@ -6,7 +6,7 @@ import torch
 from slotaudio import Separator, Spec, UserError, compose
 from slotaudio.cli import main
 from slotaudio.pretrained import save_pretrained
-from slotaudio_music.evaluation import SYSTEMS, evaluate
+from slotaudio_music.evaluation import SYSTEMS, Scores, evaluate
 from slotaudio_music.metrics import track_sdr
 from slotaudio_music.musdb import STEMS, Musdb
 
@@ -33,6 +33,13 @@ def test_baselines_are_the_mixture_and_its_share(musdb):
     assert scores.track.shape == scores.median.shape == (1, len(SYSTEMS), 4)
     torch.testing.assert_close(scores.track[0, 1], track_sdr(copies, sources))
     torch.testing.assert_close(scores.track[0, 2], track_sdr(copies / 4, sources))
+
+
+def test_tables_have_means_and_medians_over_the_tracks():
+    track = torch.tensor([1.0, 2.0, 6.0])[:, None, None] + torch.tensor([0.0, 10.0])  # tracks systems stems
+    scores = Scores(("a", "b"), track.expand(3, 3, 2), torch.cat([track[:2], torch.nan * track[:1]]).expand(3, 3, 2))
+    lines = [line.split(",")[1].split() for line in str(scores).splitlines()[2:]]
+    assert [line[-3:] for line in lines] == 3 * [["3.00", "13.00", "8.00"]] + 3 * [["1.50", "11.50", "6.50"]]
 
 
 def test_slots_and_stems_are_as_many(musdb):

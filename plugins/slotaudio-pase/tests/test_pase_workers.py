@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from slotaudio_pase.gammatone import centres
+from slotaudio_pase.gammatone import centres, gammatone
 from slotaudio_pase.standardise import Standardise
 from slotaudio_pase.targets import TARGETS, described_anew
 from slotaudio_pase.workers import (
@@ -42,6 +42,17 @@ def test_the_log_power_spectrum_shows_a_tone():
     spectrum = TARGETS["lps"](16000)(tone)[0, :, 50]
     assert int(spectrum.argmax()) == 1000 * 2048 // 16000
     assert TARGETS["lps"](16000)(tone / 10)[0, 128, 50] == pytest.approx(float(spectrum[128]) - 20, abs=1e-3)
+
+
+def test_gammatone_bands_pass_a_sixteenth_of_the_power_at_their_bandwidth():
+    weights, centre = gammatone(40, 16000, 16000), centres(40, 16000)  # a bin per hertz
+    torch.testing.assert_close(weights.argmax(dim=1).double(), centre.round())
+    bands, bandwidth = torch.arange(40), 1.019 * 24.7 * (1 + 4.37e-3 * centre)  # of rectangles, Glasberg and Moore
+    for place in (centre - bandwidth, centre + bandwidth):
+        inside = (place > 0) & (place < 8000)
+        passed = (weights[bands, place.round().long().clamp(0, 8000)] / weights.amax(dim=1))[inside]
+        torch.testing.assert_close(passed, torch.full_like(passed, 1 / 16), rtol=0.08, atol=0)
+    torch.testing.assert_close(weights.sum(dim=1), torch.ones(40).double())
 
 
 def test_gammatone_bands_are_where_their_tones_are():
@@ -91,6 +102,8 @@ def test_differences_and_context():
     assert found.shape == (1, 6, 20)
     assert torch.allclose(found[0, 2, 5:-5], torch.ones(10))
     assert torch.allclose(found[0, 4, 5:-5], torch.zeros(10), atol=1e-6)
+    constant = torch.ones(1, 1, 9)
+    assert torch.equal(described_anew(constant, deltas=False, context=3), constant.expand(1, 3, 9))
     seven = described_anew(ramp, deltas=False, context=7)
     assert seven.shape == (1, 14, 20)
     assert seven[0, ::2, 10].tolist() == [7, 8, 9, 10, 11, 12, 13]
