@@ -135,6 +135,8 @@ def test_pairs_are_told_apart_whoever_comes_first_and_where_both_are_known(gende
     labels = mixture_labels(voices.sum(0), voices, {"speakers": ("a", "b"), "genders": genders}, 16000)
     assert (labels["speakers"], labels["genders"], labels["pair"]) == ("a b", told, pair)
     assert mixture_labels(voices.sum(0), voices, {"speakers": ("", "b")}, 16000)["speakers"] == "b"
+    third = {"speakers": ("a", "b", "c"), "genders": ("m", "m", "")}
+    assert mixture_labels(voices.sum(0), voices, third, 16000)["pair"] == ""
     assert labels["level_difference"] == mixture_labels(voices.sum(0), voices.flip(0), {}, 16000)["level_difference"]
 
 
