@@ -50,7 +50,8 @@ def embed(
     A recording NAME.mp3 becomes DIR/NAME.npz with the arrays `times` (seconds; of the axis steps), `vectors`
     (steps, slots, dim; one slot for features that are no sets), `level` of the slots in decibels and, where the
     model knows, `presence` (probability); besides `window`, `duration` (seconds), `recording`, `model` and
-    `features`. Slots are in the order of the outputs of `slotaudio separate`: a speaker stays the same slot.
+    `features`. Slots are in the order in which windows are joined: a speaker stays the same slot. `slotaudio
+    separate` also brings back who changed places inside of a window, which has one set of slots.
 
     Memory does not grow with the length. A recording that fails leaves no output, and the others go on; the exit
     code is then 2.
