@@ -18,7 +18,15 @@ from slotaudio.errors import AudioFileError, UserError
 ENCODINGS = {"s16le": ("<i2", 2.0**15, "PCM_16"), "s32le": ("<i4", 2.0**31, "PCM_32"), "f32le": ("<f4", 1.0, "FLOAT")}
 """Encodings by ffmpeg's names: how a sample is stored, full scale, and the subtype of files as deep."""
 
-_CONTAINERS = {b"RIFF": "WAV", b"fLaC": "FLAC", b"OggS": "Ogg", b"ID3": "MP3", b"FORM": "AIFF"}
+_CONTAINERS = {
+    "WAV": (0, b"RIFF"),
+    "FLAC": (0, b"fLaC"),
+    "Ogg": (0, b"OggS"),
+    "MP3": (0, b"ID3"),
+    "AIFF": (0, b"FORM"),
+    "MP4": (4, b"ftyp"),
+}
+"""Where in a file of which kind there is what."""
 _BLOCK = 0.25
 _POLLS = hasattr(os, "set_blocking")  # Windows looks into a pipe without waiting from Python 3.12 on
 
@@ -102,10 +110,10 @@ class PcmReader:
         return self.pipe.read1(size) if _POLLS else b""
 
     def _refuse_containers(self, data: bytes) -> None:
-        for start, name in _CONTAINERS.items():
-            if data.startswith(start):
+        for name, (start, mark) in _CONTAINERS.items():
+            if data.startswith(mark, start):
                 raise AudioFileError(
-                    f"{self.info.path} begins like a {name} file, and raw samples were asked for: with ffmpeg, "
+                    f"{self.info.path} begins like {name}, and raw samples were asked for: with ffmpeg, "
                     f"`-f {self.encoding}`; files are for `slotaudio separate`"
                 )
 

@@ -3,8 +3,7 @@
 import contextlib
 import os
 import re
-import tempfile
-import threading
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from slotaudio.audio.mp3 import decoder_silenced, has_index, is_mp3
 from slotaudio.errors import AudioFileError
 
 Pathlike = str | os.PathLike[str]
@@ -64,13 +64,12 @@ class AudioReader:
         self.path = Path(path)
         self.block = block
         _check_path(self.path)
+        self._mp3 = is_mp3(self.path)
         self._bytes = open(self.path, "rb")  # noqa: SIM115  (closed with the reader)
-        with _mpg123_silenced(self.path):
+        with self._quietly():
             try:
                 # not the name, which soundfile takes in UTF-8 only
-                self._file = soundfile.SoundFile(
-                    self._bytes if _is_mp3(self.path) else self._bytes.fileno(), closefd=False
-                )
+                self._file = soundfile.SoundFile(self._bytes if self._mp3 else self._bytes.fileno(), closefd=False)
             except soundfile.LibsndfileError as error:
                 self._bytes.close()
                 why = _why_unreadable(self.path, error)
@@ -80,7 +79,7 @@ class AudioReader:
             self.path,
             file.samplerate,
             file.channels,
-            _promised(file) if file.format != "MP3" or _has_index(self.path) else None,
+            _promised(file) if file.format != "MP3" or has_index(self.path) else None,
             file.format,
             file.subtype,
         )
@@ -149,7 +148,7 @@ class AudioReader:
         if self.info.frames is None and self.path.stat().st_size - self._bytes.tell() > 4096:
             raise AudioFileError(
                 f"{self.path} has no index, so that only its first {position / self.info.sample_rate:.2f} s can be "
-                f"decoded; convert it first: ffmpeg -i {self.path.name} {self.path.stem}.wav",
+                f"decoded; convert it first: {_conversion(self.path)}",
                 page=_EXPLAINED,
             )
 
@@ -161,7 +160,7 @@ class AudioReader:
         return True
 
     def _read(self, count: int, position: int) -> Float[Tensor, "channels time"]:
-        with _mpg123_silenced(self.path):
+        with self._quietly():
             try:
                 samples = self._file.read(count, dtype="float32", always_2d=True)
             except soundfile.LibsndfileError:
@@ -172,6 +171,9 @@ class AudioReader:
         wave = torch.from_numpy(samples).mT.contiguous()
         check_finite(wave, str(self.path), position, self.info.sample_rate)
         return wave
+
+    def _quietly(self) -> contextlib.AbstractContextManager[None]:
+        return decoder_silenced() if self._mp3 else contextlib.nullcontext()
 
     def _ends_early(self, found: int, wanted: int) -> AudioFileError:
         rate = self.info.sample_rate
@@ -234,10 +236,17 @@ def _check_path(path: Path) -> None:
 
 
 def _why_unreadable(path: Path, error: Exception) -> str:
-    if path.suffix.lower() in (".m4a", ".aac", ".mp4", ".webm", ".wma", ".opus"):
-        return f"{_READS}; convert it first: ffmpeg -i {path.name} {path.stem}.wav"
     detail = getattr(error, "error_string", None) or str(error)
-    return f"it is no audio file, or its header is damaged ({detail.rstrip('.')}); {_READS}"
+    return (
+        f"it is no audio file, its header is damaged, or its format is another ({detail.rstrip('.')}); {_READS}, and "
+        f"what else a player plays has to be converted first: {_conversion(path)}"
+    )
+
+
+def _conversion(path: Path) -> str:
+    """Return a command that can be typed as it is, whatever the name of the file."""
+    name = f"{path.stem}-converted.wav" if path.suffix.lower() == ".wav" else f"{path.stem}.wav"
+    return shlex.join(["ffmpeg", "-i", str(path), str(path.with_name(name))])
 
 
 def _check_header(info: AudioInfo) -> None:
@@ -259,46 +268,3 @@ def _promised(file: soundfile.SoundFile) -> int:
     if clipped and 0 < int(clipped[2]) < int(clipped[1]) < 0x7FFF_0000:
         return round(file.frames * int(clipped[1]) / int(clipped[2]))
     return int(file.frames)
-
-
-def _is_mp3(path: Path) -> bool:
-    return path.suffix.lower() == ".mp3"
-
-
-def _has_index(path: Path) -> bool:
-    """Whether the first frame of an MP3 file, behind its ID3 tag, counts the frames that follow."""
-    with open(path, "rb") as file:
-        head = file.read(10)
-        tag = sum((byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=False))
-        file.seek(10 + tag if head[:3] == b"ID3" else 0)
-        frame = file.read(256)
-    return b"Xing" in frame or b"Info" in frame
-
-
-_STDERR = threading.Lock()
-_TRIFLE = re.compile(rb"\s*$|Note: |Warning: .*(Frankenstein|fuzzy seeking)|\[src/libmpg123/")
-
-
-@contextlib.contextmanager
-def _mpg123_silenced(path: Path) -> Iterator[None]:
-    """libsndfile's MP3 decoder reports harmless trifles on file descriptor 2, by the hundred.
-
-    What other threads write there meanwhile, such as their logs, comes out a little later.
-    """
-    if not _is_mp3(path):
-        yield
-        return
-    with _STDERR, tempfile.TemporaryFile() as said:
-        try:
-            kept = os.dup(2)
-        except OSError:  # no standard error at all (a service): nothing to silence
-            yield
-            return
-        os.dup2(said.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(kept, 2)
-            said.seek(0)
-            with contextlib.suppress(OSError), open(kept, "wb") as stderr:
-                stderr.writelines(line for line in said if not _TRIFLE.match(line))

@@ -93,7 +93,7 @@ def evaluate(
         str,
         typer.Option(
             help="Also 'bss_sdr', the SDR of BSS Eval (slow; needs torchmetrics), or of speech 'stoi', 'estoi', 'pesq' "
-            "(need slotaudio[quality])."
+            "(need the extra 'quality')."
         ),
     ] = "",
     set_: Annotated[

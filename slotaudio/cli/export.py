@@ -30,7 +30,7 @@ def export(
     inverse stay outside. Batch and, where the model takes any length, time may have any size.
 
     What was exported is run and compared with the model on speech, and the file is written only if both agree.
-    ONNX needs the extra slotaudio[export]; exporting takes a minute or two.
+    ONNX needs the extra 'export'; exporting takes a minute or two.
     """
     with waiting("exporting, and comparing what came of it with the model", quiet):
         from slotaudio.exporting import export

@@ -7,8 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.text import Text
+from typer.main import get_command
 
 from slotaudio import __version__
+from slotaudio.cli import app
 
 HEAVY = ("torch", "lightning", "scipy", "numpy", "matplotlib", "soundfile")
 
@@ -72,6 +75,12 @@ def test_unknown_family_is_the_users_error():
         "slotaudio: error: no family named 'flavour'; the families are: "
         "frontend, encoder, bottleneck, decoder, matcher, objective, dataset, embedder"
     )
+
+
+@pytest.mark.parametrize(("name", "command"), get_command(app).commands.items())
+def test_no_word_of_a_help_text_is_taken_for_markup(name, command):
+    for text in [command.help, *(parameter.help or "" for parameter in command.params)]:
+        assert Text.from_markup(text).plain == text  # [extra] would be
 
 
 @pytest.mark.parametrize("arguments", [["nosuch"], ["--nosuch"], ["components", "a", "b"]])

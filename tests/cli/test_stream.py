@@ -94,7 +94,8 @@ def test_a_player_that_leaves_does_not_end_the_recording(tiny_model, tmp_path):
 @pytest.mark.parametrize(
     ("data", "options", "complaint"),
     [
-        (b"RIFF" + bytes(100), [], "begins like a WAV file"),
+        (b"RIFF" + bytes(100), [], "begins like WAV, and raw"),
+        (bytes([0, 0, 0, 28]) + b"ftypM4A " + bytes(100), [], "begins like MP4, and raw"),
         (b"", [], "held no samples"),
         (bytes(100), ["--encoding", "u8"], "choose s16le, s32le, f32le"),
         (bytes(100), ["--channels", "0"], "0 channels"),

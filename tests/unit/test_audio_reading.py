@@ -1,6 +1,7 @@
 """Audio files as they come: every kind of damage gets one sentence, everything else its samples."""
 
 import os
+import shlex
 import struct
 from pathlib import Path
 
@@ -95,7 +96,7 @@ def test_missing_directory_and_special_files(tmp_path):
     [
         (b"", "is empty"),
         (b"good morning " * 99, "no audio file"),
-        (b"RIFF\x24\x00\x00\x00WAVE", "no audio file, or its header is damaged"),
+        (b"RIFF\x24\x00\x00\x00WAVE", "no audio file, its header is damaged"),
     ],
 )
 def test_what_is_no_audio(tmp_path, content, message):
@@ -109,8 +110,20 @@ def test_headerless_and_foreign_formats_say_what_to_do(tmp_path):
         (tmp_path / name).write_bytes(b"1234" * 999)
     with pytest.raises(AudioFileError, match="reads WAV, FLAC, OGG and MP3"):
         audio.read(tmp_path / "a.raw")
-    with pytest.raises(AudioFileError, match=r"ffmpeg -i a.m4a a.wav"):
+    with pytest.raises(AudioFileError, match=rf"ffmpeg -i {tmp_path}/a.m4a {tmp_path}/a.wav"):
         audio.read(tmp_path / "a.m4a")
+
+
+@pytest.mark.parametrize("name", ["two words.m4a", "it's.wav", "a.WAV", "a.mkv"])
+def test_the_command_that_converts_can_be_typed_as_it_is(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_bytes(b"1234" * 999)
+    with pytest.raises(AudioFileError, match="has to be converted") as caught:
+        audio.read(name)
+    program, option, source, target = shlex.split(str(caught.value).partition("first: ")[2])
+    assert (program, option, source) == ("ffmpeg", "-i", name)
+    assert target.endswith(".wav")
+    assert target.casefold() != name.casefold()  # ffmpeg does not write what it reads
 
 
 def test_no_channels_no_rate_no_samples(tmp_path):
@@ -160,8 +173,9 @@ def test_mp3_without_an_index_is_read_to_its_end_or_not_at_all(tmp_path):
         drain(tmp_path / "loud_first.mp3")
 
 
-def test_what_the_mp3_decoder_says_is_silenced_and_what_others_say_is_not(tmp_path, capfd):
-    path = saved(tmp_path / "a.mp3")
+@pytest.mark.parametrize("name", ["a.mp3", "named_wrongly.wav", "stdin"])
+def test_what_the_mp3_decoder_says_is_silenced_and_what_others_say_is_not(tmp_path, capfd, name):
+    path = saved(tmp_path / "a.mp3").rename(tmp_path / name)
     data = path.read_bytes()
     middle = len(data) // 2
     path.write_bytes(data[:middle] + bytes(3000) + data[middle + 3000 :])
