@@ -7,11 +7,13 @@ import pytest
 from defects import (
     Defect,
     bottlenecks,
+    bottlenecks_in_time,
     datasets,
     deaf,
     decoders,
     embedders,
     encoders,
+    epochs_of_datasets,
     frontends,
     in_training,
     matchers,
@@ -26,7 +28,7 @@ from slotaudio.testing import CONFORMANCE, BrokenContract, ComponentConformance
 
 PLANTED = (
     *(frontends, encoders, bottlenecks, decoders, matchers, objectives, datasets, embedders),
-    *(numbers_of_stages, state_of_stages, in_training, deaf),
+    *(bottlenecks_in_time, epochs_of_datasets, numbers_of_stages, state_of_stages, in_training, deaf),
 )
 BREAKS = (AssertionError, RuntimeError, ValueError, TypeError, AttributeError, pickle.PicklingError, Flaky)
 DEFECTS = [defect for module in PLANTED for defect in module.DEFECTS]
@@ -74,7 +76,7 @@ class TestHealthyDataset(CONFORMANCE["dataset"]):
 
 
 class TestHealthyStream(CONFORMANCE["dataset"]):
-    component = datasets.HealthyStream
+    component = epochs_of_datasets.HealthyStream
 
 
 class TestHealthyEmbedder(CONFORMANCE["embedder"]):

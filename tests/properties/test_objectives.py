@@ -2,94 +2,27 @@
 
 import math
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import permutations
-from typing import Any
 
 import pytest
 import torch
+from given_estimates import WINDOW, Given, batch_of, exact, small
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slotaudio import SlotModel, Spec, UserError, build, compose
-from slotaudio.frontends.stft import STFT
+from slotaudio import Spec, UserError, build
 from slotaudio.frontends.waveform import Waveform
 from slotaudio.matchers.checking import CostNotFinite
-from slotaudio.matchers.hungarian import Hungarian
 from slotaudio.objectives.autoencoder import Autoencoder
 from slotaudio.objectives.supervised import Supervised
-from slotaudio.objectives.views import cut, lay_out
-from slotaudio.separation.masks import synthesise
-from slotaudio.types import Batch, Estimates, Features, Prediction, Slots
+from slotaudio.objectives.views import cut
+from slotaudio.types import Batch, Estimates
 
 seeds = st.integers(0, 2**31 - 1)
 few = settings(max_examples=10)  # of the tests that run whole models
 costs = st.sampled_from(["spectral_mse", "snr", "si_sdr"])
 kinds = st.sampled_from(["noise", "one silent source", "silence"])
-WINDOW = 400
-
-
-def batch_of(seed: int, kind: str = "noise", sources: int = 2, windows: float = 1, batch: int = 2) -> Batch:
-    generator = torch.Generator().manual_seed(seed)
-    waves = 0.1 * torch.randn(batch, sources, 1, round(windows * WINDOW), generator=generator)
-    # of different loudness and colour, or two estimates would cost the same
-    waves = waves.cumsum(-1) * torch.tensor([1.0, 0.1, 0.3])[:sources, None, None] * 0.1 + 0.3 * waves
-    if kind == "one silent source":
-        waves[:, -1] = 0
-    if kind == "silence":
-        waves[:] = 0
-    return Batch(waves.sum(1), waves)
-
-
-def small(seed: int = 0, slots: int = 2, output: str = "linear", **bottleneck: Any) -> SlotModel:
-    torch.manual_seed(seed)
-    return compose(
-        Spec("stft", sample_rate=800, window=32, hop=10, framing="centred"),
-        Spec("resnet", depth=10, width=4),
-        Spec("transformer", slot_dim=8, layers=1, heads=2, qkv_dim=8, mlp_dim=8, **bottleneck),
-        Spec("spatial_broadcast", hidden=8, layers=2, waves=[3, 3], output=output),
-        slots=slots,
-    )
-
-
-@dataclass
-class Given:
-    """A model whose estimates are given, so that what an objective should say is known."""
-
-    estimates: Estimates
-    presence: torch.Tensor | None = None
-    carried: torch.Tensor | None = None
-    frontend: Any = None
-    window_samples: int | None = WINDOW
-    matcher = Hungarian()
-
-    def __post_init__(self) -> None:
-        self.frontend = self.frontend or STFT(window=32, hop=10, framing="centred")
-
-    def __call__(self, windows: torch.Tensor) -> Prediction:
-        spectrum = self.frontend(windows.flatten(0, 1))
-        batch, steps = windows.shape[:2]
-        shape = (batch, steps, 2) if self.presence is None else self.presence.shape
-        slots = Slots(torch.zeros(*shape, 1), presence=self.presence, carried=self.carried)
-        features = Features(torch.zeros(batch, steps, 1, 1), torch.zeros(1, 2))
-        return Prediction(spectrum, features, slots, self.estimates)
-
-    def sources(self, prediction: Prediction, batch: int) -> torch.Tensor:
-        waves = synthesise(prediction.estimates, prediction.spectrum, self.frontend)
-        return waves.unflatten(0, (batch, -1))
-
-
-def exact(batch: Batch, kind: str, order: list[int] | None = None) -> Estimates:
-    """Perfect estimates of a batch, as waves, masks or magnitudes; one row per window."""
-    frontend = STFT(window=32, hop=10, framing="centred")
-    waves = cut(batch.sources, WINDOW).flatten(0, 1)[:, order or slice(None)]
-    if kind == "waves":
-        return Estimates(waves=waves)
-    spectra = frontend(waves.flatten(0, 1)).values.unflatten(0, waves.shape[:2])
-    if kind == "magnitudes":
-        return Estimates(magnitudes=frontend.compress(spectra))
-    mixture = frontend(cut(batch.mixture[:, None], WINDOW).flatten(0, 1)[:, 0]).values
-    return Estimates(masks=spectra / mixture[:, None])
 
 
 @few
@@ -278,18 +211,6 @@ def test_training_lowers_the_loss():
         optimiser.step()
         losses.append(loss.item())
     assert losses[-1] < 0.2 * losses[0]
-
-
-@given(seeds, st.integers(1, 1000), st.integers(1, 400), st.integers(1, 2))
-def test_cutting_and_joining_windows_restores_the_clip(seed, length, window, channels):
-    waves = torch.randn(2, 3, channels, length, generator=torch.Generator().manual_seed(seed))
-    windows = cut(waves, window)
-    assert windows.shape == (2, -(-length // window), 3, channels, window)
-    whole = lay_out(windows, whole=True)
-    assert torch.equal(whole[..., :length], waves)
-    assert (whole[..., length:] == 0).all()
-    assert torch.equal(lay_out(windows, whole=False), windows.flatten(0, 1))
-    assert torch.equal(cut(waves, None)[:, 0], waves)
 
 
 @given(seeds, st.floats(0.1, 10.0))

@@ -4,6 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slotaudio.objectives.views import cut, lay_out
 from slotaudio.separation.observation import of_window, reordered
 from slotaudio.separation.predictor import within
 from slotaudio.separation.windows import count, fade_in, overlap_add, split
@@ -73,3 +74,15 @@ def test_attention_and_presence_go_with_their_slots():
 def test_tokens_of_a_shorter_window_lie_at_its_beginning():
     positions = torch.tensor([[0.5, -1.0], [0.5, 1.0]])
     torch.testing.assert_close(within(positions, 250, 1000), torch.tensor([[0.5, -1.0], [0.5, 0.5]]))
+
+
+@given(st.integers(0, 99), st.integers(1, 1000), st.integers(1, 400), st.integers(1, 2))
+def test_cutting_and_joining_windows_restores_the_clip(seed, length, window, channels):
+    waves = torch.randn(2, 3, channels, length, generator=torch.Generator().manual_seed(seed))
+    windows = cut(waves, window)
+    assert windows.shape == (2, -(-length // window), 3, channels, window)
+    whole = lay_out(windows, whole=True)
+    assert torch.equal(whole[..., :length], waves)
+    assert (whole[..., length:] == 0).all()
+    assert torch.equal(lay_out(windows, whole=False), windows.flatten(0, 1))
+    assert torch.equal(cut(waves, None)[:, 0], waves)
