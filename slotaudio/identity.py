@@ -132,11 +132,6 @@ def identity_score(
     return meter.compute()
 
 
-def counting_accuracy(predicted: Int[Tensor, "*items"], true: Int[Tensor, "*items"]) -> float:
-    """Return the share of items (recordings or windows) whose number of speakers is right; nan for none."""
-    return float((predicted == true).double().mean())
-
-
 def _products(tracks: Float[Tensor, "tracks time"], samples: int) -> Float[Tensor, "windows tracks tracks"]:
     cut = rearrange(tracks.double(), "tracks (windows samples) -> windows tracks samples", samples=samples)
     return cut @ cut.mT

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from slotaudio.errors import UserError
-from slotaudio.identity import IdentityMeter, counting_accuracy, identity_score
+from slotaudio.identity import IdentityMeter, identity_score
 
 RATE, WINDOW = 1000, 0.5
 SAMPLES = 500
@@ -145,10 +145,6 @@ def test_who_is_heard_is_counted_window_by_window():
     assert identity_score(leaking, truth, RATE).right_counts == 0.5
     surplus = torch.cat([truth, 0.5 * truth[:1]])
     assert identity_score(surplus, truth, RATE).right_counts == 0.0
-
-
-def test_counting():
-    assert counting_accuracy(torch.tensor([1, 2, 3, 2]), torch.tensor([1, 2, 2, 2])) == 0.75
 
 
 def test_errors():
