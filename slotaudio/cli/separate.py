@@ -89,7 +89,7 @@ def separate(
     device: Device = None,
     threads: Threads = None,
     precision: Annotated[
-        str, typer.Option(help="'fp32', or 'bf16', which takes a third less time where the machine has it.")
+        str, typer.Option(help="'fp32', or 'bf16', which takes a quarter less time where the machine has it.")
     ] = "fp32",
     quiet: Quiet = False,
 ) -> None:

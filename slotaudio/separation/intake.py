@@ -18,9 +18,9 @@ from slotaudio.errors import UserError
 BLOCK = 2.0
 """Seconds of a wave in memory that are taken at a time."""
 
-_COMPARED, _COMMON = 3.0, 0.25
+_COMPARED, _COMMON, _DEAD = 3.0, 0.25, 1e-4
 """Seconds of sound after which channels are compared; share of their power in common, 1 for equal ones, below which
-they are told of."""
+they are told of; share of the loudest one's power below which a channel is dead."""
 
 Wave = Shaped[Tensor, "..."] | Shaped[np.ndarray, "..."]
 Blocks = Iterable[Wave | tuple[Wave, int]]
@@ -136,7 +136,8 @@ class MixDown:
     def __init__(self, channels: int, name: str, sample_rate: int) -> None:
         self._name = name
         self._unheard = round(_COMPARED * sample_rate)
-        self._apart = self._mixed = 0.0
+        self._apart = np.zeros(channels)
+        self._mixed = 0.0
         warnings.warn(
             f"{name} has {channels} channels; they are mixed down to the one that the model takes (channel=1, or "
             "`slotaudio separate --channel 1`, takes the first alone)",
@@ -154,16 +155,29 @@ class MixDown:
     def _compare(self, wave: Float[Tensor, "batch channels time"], mixed: Float[Tensor, "batch 1 time"]) -> None:
         channels = wave.shape[1]
         self._unheard -= wave.shape[-1]
-        self._apart += float(wave.diff().square().sum()) / channels
+        self._apart += reduce(wave.diff().square(), "batch channels time -> channels", "sum").double().numpy()
         self._mixed += float(mixed.diff().square().sum())
-        common = channels * self._mixed - self._apart  # of channels that are equal (channels - 1) times their power
-        if self._unheard <= 0 and common < _COMMON * (channels - 1) * self._apart:
-            warnings.warn(
+        apart = self._apart.mean()
+        common = channels * self._mixed - apart  # of channels that are equal (channels - 1) times their power
+        if self._unheard > 0 or common >= _COMMON * (channels - 1) * apart:
+            return
+        dead = self._apart < _DEAD * self._apart.max()
+        if dead.any():
+            found = f"of the {channels} channels of {self._name} {dead.sum()} hold nothing"
+        elif self._mixed < _DEAD * apart:
+            found = f"the channels of {self._name} cancel each other, as those of opposite polarity do"
+        else:
+            found = (
                 f"the channels of {self._name} have little in common: they may hold different voices already, as those "
-                "of a phone call do; channel=1, or `slotaudio separate --channel 1`, takes the first alone",
-                SeparationWarning,
-                stacklevel=4,
+                "of a phone call do"
             )
+        take = int(self._apart.argmax()) + 1
+        which = "the first" if take == 1 else "the loudest"
+        warnings.warn(
+            f"{found}; channel={take}, or `slotaudio separate --channel {take}`, takes {which} alone",
+            SeparationWarning,
+            stacklevel=4,
+        )
 
 
 @contextmanager

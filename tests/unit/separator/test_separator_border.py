@@ -1,6 +1,7 @@
 """The separator's border: what it refuses, and what it says."""
 
 import inspect
+import re
 import warnings
 
 import numpy as np
@@ -111,6 +112,25 @@ def test_channels_of_a_call_are_told_of_and_either_may_be_taken(recwarn, cut):
     taken = torch.cat(list(Separator(tiny(), channel=2).stream(call.split(cut, dim=-1))), dim=-1)
     torch.testing.assert_close(taken.sum(dim=0), call[1:], rtol=0, atol=1e-4)
     assert not recwarn.list
+
+
+@pytest.mark.parametrize(
+    ("gains", "told"),
+    [
+        ([0.0, 1.0], "of the 2 channels of the stream 1 hold nothing; channel=2, or .* takes the loudest alone"),
+        (
+            [0.0, 0.0, 1.0],
+            "of the 3 channels of the stream 2 hold nothing; channel=3, or .* takes the loudest alone",
+        ),
+        ([1.0, -1.0], "cancel each other, as those of opposite polarity do; channel=1, or .* takes the first alone"),
+    ],
+)
+def test_dead_channels_and_those_that_cancel_each_other_are_told_of(gains, told):
+    voice = torch.randn(1, 4 * RATE, generator=torch.Generator().manual_seed(0)) * 0.1
+    with pytest.warns(SeparationWarning) as warned:
+        list(Separator(tiny()).stream((torch.tensor(gains)[:, None] * voice).split(1000, dim=-1)))
+    (found,) = [str(warning.message) for warning in warned if "mixed down" not in str(warning.message)]
+    assert re.search(told, found), found
 
 
 @pytest.mark.parametrize(("channel", "message"), [(3, "no channel 3; choose from 1 to 2"), (0, "count from 1")])
