@@ -55,7 +55,6 @@ class Outputs:
         self.loudest = 0.0
         """Largest sample written so far."""
         self._choose = choose
-        self._pieces = 0
         self._writers: list[AudioWriter] = []
         for target in targets:
             check_free(target, force)  # all of them, before the first file is touched
@@ -76,7 +75,6 @@ class Outputs:
 
     def write(self, piece: Float[Tensor, "slots channels time"]) -> None:
         """Append to all files; where one has to turn into floats, all do."""
-        self._pieces += 1
         if any(writer.too_narrow_for(wave) for writer, wave in zip(self._writers, piece, strict=True)):
             for writer in self._writers:
                 writer.turn_into_floats()
@@ -133,8 +131,8 @@ class Outputs:
 
     def _rescue(self) -> None:
         """Leave the temporary files of the chosen slots, playable and of one length."""
-        if not self._pieces:
-            return
+        if not any(writer.frames for writer in self._writers):
+            return  # and nobody knows yet what to choose
         kept = [writer for writer in map(self._writers.__getitem__, self._choose()) if writer.partial.exists()]
         lengths = [writer.keep() for writer in kept]
         whole = min(lengths, default=0)

@@ -71,6 +71,18 @@ def test_what_is_separated_stays_whatever_ends_it(separator, tmp_path, format):
     assert not list(tmp_path.glob("*.part.*"))
 
 
+def test_what_ends_a_separation_before_its_first_window_is_what_is_told(tmp_path):
+    record(tmp_path / "talk.wav")
+
+    def stop(share: float) -> None:
+        raise KeyboardInterrupt
+
+    separator = Separator(one_wave(0.5), sources="unknown", ahead=60.0)
+    with pytest.raises(KeyboardInterrupt):
+        separator.separate_file(tmp_path / "talk.wav", tmp_path / "out", progress=stop)
+    assert not list((tmp_path / "out").iterdir())
+
+
 @pytest.mark.parametrize("format", ["wav", "flac", "mp3"])
 def test_what_is_cut_off_is_separated_as_far_as_it_goes(separator, tmp_path, format):
     path = tmp_path / f"talk.{format}"
