@@ -58,7 +58,7 @@ class Mean:
 
 def _of_speakers(values: Float[np.ndarray, " mixtures"], named: Sequence[Sequence[str]]) -> tuple[float, float]:
     number = {name: at for at, name in enumerate(sorted({name for names in named for name in names}))}
-    if len(named) < len(values) or not all(named) or len(number) < _FEWEST:
+    if not all(named) or len(number) < _FEWEST:
         return math.nan, math.nan
     members = np.full((len(named), max(map(len, named))), len(number))  # beyond the last: nobody
     for row, names in zip(members, named, strict=True):

@@ -69,12 +69,16 @@ def test_parts_of_the_error():
     assert (error.total, error.missed, error.false_alarm, error.confusion) == pytest.approx((17, 4, 1, 0))
     assert diarisation_error(reference, found, skip_overlap=True).missed == pytest.approx(2)
     assert diarisation_error(reference, [Turn(t.start, t.duration, "x") for t in reference]).confusion == 5
+    beside = [Turn(0.0, 15.0, "slot1"), Turn(20.0, 1.0, "slot2")]
+    assert diarisation_error(reference, beside).speakers == {"slot1": "ann"}  # slot2 stands for nobody
     assert diarisation_error(reference, reference).rate == 0
     assert diarisation_error(reference, []).rate == 1
     assert np.isnan(diarisation_error([], found).rate)
     assert np.isnan(diarisation_error([], []).rate)
     with pytest.raises(UserError, match="one recording at a time"):
         diarisation_error([*reference, Turn(0.0, 1.0, "cy", "another")], found)
+    with pytest.raises(UserError, match="one recording at a time"):
+        diarisation_error(reference, [*found, Turn(0.0, 1.0, "slot1", "another")])
     with pytest.raises(UserError, match="collar"):
         diarisation_error(reference, found, collar=-1.0)
 

@@ -216,6 +216,16 @@ def test_nothing_is_said_of_other_speakers_where_they_are_unknown_or_few():
     assert Mean.of([*values, math.nan], [*many, ()]).speakers == (low, high)
 
 
+def test_the_interval_for_other_speakers_holds_95_percent_and_mixtures_may_differ_in_their_number():
+    values = np.random.default_rng(0).normal(0, 1, 400)
+    low, high = Mean.of(values, [(str(n),) for n in range(400)]).speakers
+    assert (high - low) / 2 == pytest.approx(1.96 * values.std() / 20, rel=0.06)  # of 90 % it would be 1.64
+    pairs = [(f"{n}", f"{n}'")[: 1 + n % 2] for n in range(100)]
+    low, high = Mean.of([float(n % 2) for n in range(100)], pairs).speakers
+    assert 0.25 < low < 0.5 < high < 0.75  # a place that nobody takes counts once
+    assert Mean.of([1.0, 2.0] * 3, [(str(n % 5),) for n in range(6)]).speakers[0] > 0  # five are enough
+
+
 def test_intervals_for_other_speakers_are_shown_and_written(tmp_path):
     results = [
         Result({"system": "a", "mixture": str(n)}, {"si_sdr_i": float(n)}, (f"{n}", f"{(n + 1) % 9}")) for n in range(9)
