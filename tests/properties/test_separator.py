@@ -158,7 +158,8 @@ def test_what_comes_out_is_of_the_kind_that_went_in():
 
 def test_observers_see_every_window_in_the_order_of_the_outputs():
     seen = []
-    sources = torch.randn(3, 1, 2000, generator=torch.Generator().manual_seed(1)) * 0.1
+    sources = torch.randn(3, 1, 2000, generator=torch.Generator().manual_seed(1))
+    sources *= torch.tensor([0.1, 0.05, 0.025])[:, None, None]
     knowing = oracle(sources[None], CENTRED, 0.2, shuffle=torch.Generator().manual_seed(0))
     separator = Separator(knowing)
     knowing.decoder.rewind(separator.framing)
@@ -167,6 +168,7 @@ def test_observers_see_every_window_in_the_order_of_the_outputs():
     assert seen[-1].start + 0.2 >= 1.0
     # an oracle's slots name their sources: in the order of the outputs the names never change
     assert all(torch.equal(window.slots.vectors, seen[0].slots.vectors) for window in seen)
+    assert all(torch.equal(window.level.argsort(), seen[0].level.argsort()) for window in seen)
     assert any(not torch.equal(window.order, seen[0].order) for window in seen)
 
 
@@ -193,6 +195,36 @@ def test_a_tenth_of_a_second_is_heard_at_least():
     model.frontend.register_forward_hook(lambda _, inputs, output: heard.append(inputs[0].shape[-1]))
     Separator(model, "given", long_window=1.0, ahead=0.0, overlap=0.0)(noise(40, 0, 1))
     assert min(heard) >= 1600
+
+
+@pytest.mark.parametrize("ahead", [0.0, 5.0])
+@pytest.mark.parametrize(
+    ("length", "spans"),
+    [
+        (4800, [(-4000, 8800)]),
+        (10000, [(-4000, 12000), (-2000, 14000)]),
+        (20800, [(-4000, 12000), (4000, 20000), (8800, 24800)]),
+    ],
+)
+def test_the_last_window_hears_what_came_before_instead_of_what_does_not_follow(ahead, length, spans):
+    """But for a quarter of a second of silence on either side, as in the other windows."""
+    model, heard, seen, offset = any_length(), [], [], OffsetFilter(16000)
+    model.frontend.register_forward_hook(lambda _, inputs, output: heard.extend(inputs[0]))
+    options = {"long_window": 1.0, "ahead": ahead, "level": None, "consistent": False}
+    separator = Separator(model, "given", 0.5, **options)
+    heard.clear()
+    wave = noise(length, 0, 1)
+    sources = separator(wave, observer=seen.append).sources
+    wave = torch.cat([offset.push(wave)[0], offset.finish()[0]], dim=-1)
+    padded = torch.nn.functional.pad(wave, (4000, 4000))
+    assert len(heard) == len(spans)
+    for window, (start, stop) in zip(heard, spans, strict=True):
+        torch.testing.assert_close(window, padded[:, start + 4000 : stop + 4000])
+    torch.testing.assert_close(sources.sum(dim=0), wave, rtol=0, atol=1e-5)
+    assert [window.start for window in seen] == pytest.approx([start / 16000 for start, _ in spans])
+    for window, (start, stop) in zip(seen, spans, strict=True):
+        last = window.start + (float(window.positions[:, -1].max()) + 1) / 2
+        assert last == pytest.approx(stop / 16000, abs=0.01)
 
 
 def test_what_a_separator_joins_with():

@@ -1,6 +1,7 @@
 """Evaluation of conversations: oracles keep everybody, deranged ones do not, models are given blocks."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from slotaudio.evaluation.hearing import following
 from slotaudio.evaluation.long import VALUES, evaluate_long, follow
 from slotaudio.evaluation.rows import informed_rows, model_rows
 from slotaudio.identity import identity_score
+from slotaudio.matchers.fixed import Fixed
 from slotaudio.representation import Embedding
 from slotaudio.separation.hindsight import Hindsight, HindsightOrder
 
@@ -89,6 +91,48 @@ def test_without_presence_nothing_is_counted_by_it():
     assert math.isnan(counted)
     assert number
     assert found.right_counts > 0.8
+
+
+@pytest.fixture(scope="module")
+def knowing():
+    """A row that separates by the true sources."""
+    (row,) = informed_rows(STFT, 0.5, ["wiener"])
+    return row
+
+
+def test_a_window_is_right_that_says_how_many_speak_in_its_middle(knowing):
+    conversation = talks(seconds=6.0).conversation(0)
+    middles = np.arange(25) / 4  # windows of half a second every quarter, the first around the beginning
+    speaking = [sum(turn.start <= at < turn.end for turn in conversation.turns) for at in middles]
+    assert len(set(speaking)) > 1
+
+    def saying(sources):
+        separator = knowing.separator(sources)
+        logits = torch.tensor([0.5, -0.5])
+        separator.model.bottleneck.register_forward_hook(
+            lambda _, inputs, slots: replace(slots, presence=logits.expand(slots.vectors.shape[:3]))
+        )
+        return separator
+
+    _, counted, _ = follow(replace(knowing, separator=saying), conversation)
+    assert counted == pytest.approx(speaking.count(1) / 25)
+
+
+def test_outputs_belong_to_speakers_as_the_rows_matcher_says(knowing):
+    class Crossed(Fixed):
+        def __call__(self, cost):
+            return super().__call__(cost).flip(1)
+
+    conversation = talks(seconds=6.0).conversation(0)
+    found = [follow(replace(knowing, matcher=matcher), conversation)[0] for matcher in (Fixed(), Crossed())]
+    assert [score.assignment for score in found] == [(0, 1), (1, 0)]
+
+
+def test_progress_is_that_of_all_rows_and_conversations(knowing):
+    shares: list[float] = []
+    results = list(evaluate_long([knowing, knowing], talks(seconds=3.0), shares.append))
+    assert len(results) == 4
+    assert shares == [0.25, 0.5, 0.75, 1.0]
 
 
 def test_reference_joining_would_hide_what_is_measured():

@@ -52,6 +52,16 @@ def test_a_voice_counts_that_is_there_in_a_quarter_of_what_is_heard():
     assert met(alone + [seen(level, second)] * 300).found().tolist() == [1]  # who came back in another output
 
 
+def test_windows_are_passed_on_and_who_wants_all_slots_gets_them_unheard():
+    passed = []
+    meter = PresenceMeter(2, 0.25, passed.append)
+    assert meter.chosen(2, 2) == [[0, 1]]  # nothing was heard yet
+    meter.update(window := seen(torch.full((1, 2), -20.0)))
+    assert passed == [window]
+    with pytest.raises(UserError, match="no window was observed"):
+        PresenceMeter(2, 0.25).chosen(1, 2)
+
+
 def test_without_presence_energy_decides_and_pauses_do_not():
     turns = [seen(torch.tensor([[-20.0, -35.0]])), seen(torch.tensor([[-33.0, -22.0]]))] * 12
     leaking = [seen(torch.tensor([[-20.0, -32.0]]))] * 24

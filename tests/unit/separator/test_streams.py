@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
-from tiny_models import RATE, tiny
+from tiny_models import RATE, one_wave, tiny
 
 from slotaudio import Separator, UserError, audio
 from slotaudio.errors import AudioFileError
@@ -182,3 +182,10 @@ def test_one_thread_at_a_time_may_push(separator):
     assert refused
     assert all("one thread at a time" in str(error) for error in refused)
     torch.testing.assert_close(found[0], separator(wave).sources, rtol=0, atol=1e-6)
+
+
+def test_an_offset_is_shared_equally_also_by_who_is_silent():
+    wave = torch.randn(1, 2 * RATE, generator=torch.Generator().manual_seed(13)) * 0.1 + 0.2
+    first, second = Separator(one_wave(1.0))(wave).sources
+    torch.testing.assert_close(second, torch.full_like(second, 0.1), rtol=0, atol=0.02)
+    torch.testing.assert_close(first + second, wave, rtol=0, atol=1e-5)
