@@ -222,7 +222,7 @@ def test_the_last_window_hears_what_came_before_instead_of_what_does_not_follow(
         torch.testing.assert_close(window, padded[:, start + 4000 : stop + 4000])
     torch.testing.assert_close(sources.sum(dim=0), wave, rtol=0, atol=1e-5)
     assert [window.start for window in seen] == pytest.approx([start / 16000 for start, _ in spans])
-    for window, (start, stop) in zip(seen, spans, strict=True):
+    for window, (_, stop) in zip(seen, spans, strict=True):
         last = window.start + (float(window.positions[:, -1].max()) + 1) / 2
         assert last == pytest.approx(stop / 16000, abs=0.01)
 

@@ -12,6 +12,7 @@ from tiny_models import RATE, one_wave, tiny
 from slotaudio import Separator, UserError, audio
 from slotaudio.errors import AudioFileError
 from slotaudio.separation.intake import SeparationWarning, as_batch
+from slotaudio.separation.presence import PresenceMeter
 
 
 @pytest.mark.parametrize(
@@ -53,10 +54,12 @@ def test_impossible_rates(separator, rate):
     ("options", "message"),
     [
         ({"windows_at_once": -3}, "give 1 or more"),
+        ({"windows_at_once": 0}, "give 1 or more"),
         ({"long_window": -1.0}, "outside 0.1 to 600"),
         ({"joining": "telepathy"}, "choose 'auto', 'overlap' or 'given'"),
         ({"overlap": 0.95}, "outside 0 to 0.9"),
         ({"ahead": -1.0}, "outside 0 to 60"),
+        ({"ahead": 60.5}, "outside 0 to 60"),
         ({"mask": "gauss"}, "choose 'binary' or 'wiener'"),
         ({"threads": 0}, "0 threads"),
         ({"precision": "fp16"}, "precision 'fp16' is not known; choose 'fp32' or 'bf16'"),
@@ -65,6 +68,11 @@ def test_impossible_rates(separator, rate):
 def test_impossible_options(options, message):
     with pytest.raises(UserError, match=message):
         Separator(tiny(), **options)
+
+
+def test_the_ends_of_ranges_are_possible():
+    framing = Separator(tiny(), overlap=0.9, ahead=60.0).framing
+    assert framing.hop == pytest.approx(framing.window / 10, abs=1)
 
 
 @pytest.mark.parametrize(
@@ -187,8 +195,11 @@ def test_references_need_the_axes_of_the_wave(separator):
         separator(torch.zeros(1, 500), reference=torch.zeros(2, 500))
 
 
-def test_a_batch_of_unequal_numbers_is_refused():
+def test_a_batch_of_unequal_numbers_is_refused(separator, monkeypatch):
     wave = torch.randn(2, 1, 1500, generator=torch.Generator().manual_seed(0)) * 0.1
     model = one_wave(0.5, slots=2)
     assert Separator(model, sources=1)(wave).sources.shape == (2, 1, 1, 1500)
     assert Separator(model, sources="unknown")(wave).slots.tolist() == [[0], [0]]
+    monkeypatch.setattr(PresenceMeter, "chosen", lambda *_: [[0], [0, 1]])
+    with pytest.raises(UserError, match=r"of this batch hold 1, 2 sources: .* say how many sources you want"):
+        separator(wave)

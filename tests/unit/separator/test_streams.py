@@ -9,6 +9,7 @@ from tiny_models import RATE, one_wave, tiny
 
 from slotaudio import Separator, UserError, audio
 from slotaudio.errors import AudioFileError
+from slotaudio.separation.joining import AsGiven
 from slotaudio.separation.offset import REACH
 
 
@@ -59,6 +60,7 @@ def test_streams_that_change_or_end_at_once(separator):
     with pytest.raises(UserError, match="not a batch"):
         list(separator.stream([torch.zeros(1, 1, 50)]))
     assert list(separator.stream([])) == []
+    assert all(piece.shape[-1] for piece in separator.stream([torch.zeros(1, 50)] * 3))
     assert torch.cat(list(separator.stream([torch.zeros(7), torch.zeros(0)])), dim=-1).shape == (2, 1, 7)
 
 
@@ -189,3 +191,40 @@ def test_an_offset_is_shared_equally_also_by_who_is_silent():
     first, second = Separator(one_wave(1.0))(wave).sources
     torch.testing.assert_close(second, torch.full_like(second, 0.1), rtol=0, atol=0.02)
     torch.testing.assert_close(first + second, wave, rtol=0, atol=1e-5)
+
+
+def test_a_stream_that_failed_at_its_end_is_not_saved(separator, tmp_path):
+    def full(observation):
+        raise OSError("the disk is full")
+
+    stream = Separator(separator.model, ahead=60.0).open(RATE, observer=full)
+    stream.push(torch.zeros(900))
+    with pytest.raises(OSError, match="full"):
+        stream.finish()
+    with pytest.raises(UserError, match="in the middle of a block"):
+        stream.save(tmp_path / "half.state")
+
+
+def test_no_sample_waits_longer_for_turns_than_a_stream_says():
+    stream = Separator(tiny(window=None), long_window=0.5, ahead=2.0).open(RATE)
+    noise = torch.randn(8 * RATE, generator=torch.Generator().manual_seed(14)) * 0.1
+    made = [stream.push(block).shape[-1] for block in noise.split(100)]
+    waiting = max(100 * number - sum(made[:number]) for number in range(1, len(made) + 1))
+    assert stream.latency - stream._follower.latency < waiting / RATE <= stream.latency
+
+
+def test_windows_are_shown_to_a_rule_before_it_is_asked(separator):
+    told = []
+
+    class LooksAhead(AsGiven):
+        def foresee(self, windows, overlap):
+            told.append((len(windows), overlap))
+
+        def __call__(self, shared, window):
+            told.append(None)
+            return super().__call__(shared, window)
+
+    separator = Separator(separator.model, windows_at_once=3, ahead=0.0)
+    separator.open(RATE, LooksAhead()).push(torch.randn(RATE) * 0.1)
+    framing = separator.framing
+    assert told[:4] == [(3, framing.window - framing.hop), None, None, None]
