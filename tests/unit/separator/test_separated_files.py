@@ -9,7 +9,7 @@ import torch
 from tiny_models import one_wave
 
 from slotaudio import Separator, audio
-from slotaudio.errors import AudioFileError
+from slotaudio.errors import AudioFileError, UserError
 from slotaudio.separation.files import output_paths
 from slotaudio.separation.intake import SeparationWarning
 from slotaudio.separation.outputs import Outputs
@@ -135,3 +135,32 @@ def test_all_outputs_of_a_recording_become_floats_where_one_has_to(tmp_path):
             outputs.commit()
     assert [audio.info(path).subtype for path in targets] == ["FLOAT", "FLOAT"]
     torch.testing.assert_close(audio.read(targets[1])[0], (wave * 0.5).repeat(1, 3), rtol=0, atol=2.0**-15)
+
+
+def test_a_subtype_that_is_asked_for_is_that_of_the_outputs(separator, tmp_path):
+    record(tmp_path / "talk.wav", subtype="PCM_16")
+    written = separator.separate_file(tmp_path / "talk.wav", tmp_path / "out", subtype="PCM_24")
+    assert [audio.info(path).subtype for path in written] == ["PCM_24"] * 2
+
+
+def test_silence_is_told_of_where_there_is_nothing_else(tmp_path):
+    options = {"force": True, "widen": True, "name": "talk", "choose": lambda: [0]}
+    sound, silence = torch.full((1, 1, 30), 0.1), torch.zeros(1, 1, 30)
+    with Outputs([tmp_path / "1.wav"], 3000, 1, "PCM_16", **options) as outputs:
+        outputs.write(sound)
+        outputs.write(silence)
+        outputs.commit()  # without a warning, which would fail here
+    with Outputs([tmp_path / "1.wav"], 3000, 1, "PCM_16", **options) as outputs:
+        outputs.write(silence)
+        with pytest.warns(SeparationWarning, match="talk is silent, and so are its sources"):
+            outputs.commit()
+
+
+def test_no_file_is_touched_where_any_exists(tmp_path):
+    (tmp_path / "2.wav").write_text("precious")
+    (tmp_path / "1.part.wav").write_text("left by what ended early")
+    options = {"force": False, "widen": True, "name": "talk", "choose": lambda: [0, 1]}
+    with pytest.raises(UserError, match=r"2\.wav exists"):
+        Outputs([tmp_path / "1.wav", tmp_path / "2.wav"], 3000, 1, "PCM_16", **options)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1.part.wav", "2.wav"]
+    assert (tmp_path / "1.part.wav").read_text() == "left by what ended early"
