@@ -146,8 +146,9 @@ class AudioWriter:
             self._shut()
         with contextlib.suppress(OSError):
             self._copy.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            self.partial = self.partial.replace(self._kept)
+        if self.partial != self._kept:  # exchanged
+            with contextlib.suppress(OSError):
+                self.partial = self.partial.replace(self._kept)
         try:
             with soundfile.SoundFile(_named(self.partial)) as file:
                 # the header of a FLAC file counts what a full disk may not have taken
