@@ -1,5 +1,6 @@
 """Where to listen again: stretches in which voices may have changed places, and how they are told of."""
 
+import math
 from collections.abc import Sequence
 
 _GAP = 2.0
@@ -25,13 +26,13 @@ def merged(segments: Sequence[Stretch]) -> list[Stretch]:
 def told(stretches: Sequence[Stretch], most: int = 12) -> str:
     """Say where to listen; of many stretches only the longest."""
     longest = sorted(sorted(stretches, key=lambda stretch: stretch[0] - stretch[1])[:most])
-    times = ", ".join(f"{_clock(start)}-{_clock(end)}" for start, end in longest)
+    times = ", ".join(f"{_clock(math.floor(start))}-{_clock(math.ceil(end))}" for start, end in longest)
     total = sum(end - start for start, end in stretches)
     some = f"{len(stretches)} places, {total:.0f} s together, the longest of which are" if len(stretches) > most else ""
     return f"voices may have changed places at {some}{' ' * bool(some)}{times}: listen there"
 
 
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
+def _clock(seconds: int) -> str:
+    minutes, rest = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

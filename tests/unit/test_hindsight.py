@@ -191,7 +191,7 @@ def test_doubt_may_last_from_the_beginning_to_the_end(talk, monkeypatch):
 
 def test_hours_and_many_places_are_told_in_a_line():
     assert told([(192.2, 200.9), (3671.0, 3672.0)]) == (
-        "voices may have changed places at 3:12-3:20, 1:01:11-1:01:12: listen there"
+        "voices may have changed places at 3:12-3:21, 1:01:11-1:01:12: listen there"
     )
     many = [(10.0 * n, 10.0 * n + (5 if n == 3 else 1)) for n in range(20)]
     assert "at 20 places, 24 s together, the longest of which are 0:00-0:01, " in told(many)
