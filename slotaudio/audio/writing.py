@@ -126,7 +126,7 @@ class AudioWriter:
             self.path, self.sample_rate, self.channels, self.subtype, force=True, widen=False, partial=self._copy
         )
 
-    def replace(self, other: "AudioWriter") -> None:
+    def exchange(self, other: "AudioWriter") -> None:
         """Exchange the temporary file for another's; both are closed. No file is renamed, so that nothing can fail."""
         self.partial, other.partial = other.partial, self.partial
         self.frames, other.frames = other.frames, self.frames

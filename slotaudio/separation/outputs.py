@@ -108,7 +108,7 @@ class Outputs:
             for other in others:
                 other.close()
             for writer, other in zip(self._writers, others, strict=True):
-                writer.replace(other)
+                writer.exchange(other)
         except AudioFileError as error:  # all is separated: to end here would help nobody
             warnings.warn(
                 f"{self.name}: voices that changed places are not brought back: {error}",
