@@ -2,6 +2,8 @@
 
     python benchmarks/counting.py path/to/speech/dev --model default
     python benchmarks/counting.py path/to/speech/dev --model default --minutes 5 --recordings 12
+    python benchmarks/counting.py path/to/speech/dev --model default --noise babble
+    python benchmarks/counting.py path/to/speech/dev --model default --rooms path/to/responses
     python benchmarks/counting.py path/to/speech/dev --model runs/counting/model --recordings 20 --seconds 4
 
 Prints a confusion matrix in Markdown: a row for each number that speaks, a column for each that was found, and what the
@@ -32,7 +34,10 @@ def main() -> None:
     parser.add_argument("--recordings", type=int, default=60, help="of each number")
     parser.add_argument("--seconds", type=float, default=6.0, help="of a mixture, all of whose voices speak throughout")
     parser.add_argument("--minutes", type=float, help="of a conversation, instead of mixtures")
-    parser.add_argument("--noise", help="a folder of noise, 10 dB below the voices")
+    parser.add_argument("--noise", help="a folder of noise, or babble, 10 dB below the voices")
+    parser.add_argument("--rooms", help="a folder of impulse responses, one for each voice")
+    parser.add_argument("--band", type=float, nargs=2, metavar="HZ", help="of a telephone, as 300 3400")
+    parser.add_argument("--slope", type=float, default=24.0, help="dB per octave beyond the band")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -56,6 +61,10 @@ def recordings(number: int, rate: int, options: argparse.Namespace) -> Any:
     shared = {"size": options.recordings, "seed": options.seed, "fixed": True, "resample": True}
     if options.noise:
         shared |= {"noise": options.noise, "snr": (10.0, 10.0)}
+    if options.rooms:
+        shared |= {"rooms": options.rooms, "reverberant": 1.0}
+    if options.band:
+        shared |= {"band": options.band, "slope": options.slope}
     if options.minutes:
         return Conversations(options.data, 60 * options.minutes, number, rate, **shared)
     return FolderMixtures(options.data, options.seconds, number, rate, **shared)
