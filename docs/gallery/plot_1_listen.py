@@ -85,7 +85,7 @@ players(ideal[ceiling.assignment[0]], 16000)
 # The outputs have the length, the rate and the level of the mixture. They add up to it, but for what the model takes
 # for noise; with ``keep_noise=True`` nothing is lost. Here is the same mixture with noise ten decibels below it:
 
-from slotaudio.data.surroundings import synthetic_noise
+from slotaudio.data.acoustics import synthetic_noise
 
 noise = synthetic_noise(mixture.shape[-1], torch.Generator().manual_seed(0))[None]
 noisy = mixture + noise * (mixture.norm() / noise.norm()) * 10 ** (-10 / 20)

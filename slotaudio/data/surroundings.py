@@ -10,6 +10,7 @@ from jaxtyping import Float
 from scipy.signal import oaconvolve
 from torch import Tensor
 
+from slotaudio.data.acoustics import LONGEST_ROOM, synthetic_noise, synthetic_room
 from slotaudio.data.babble import Babble
 from slotaudio.data.filters import Passbands, random_equaliser
 from slotaudio.data.mixing import PEAK, SILENCE_DB, active_level, check_bounds, level
@@ -19,10 +20,6 @@ from slotaudio.errors import DataError
 
 SYNTHETIC = "synthetic"
 BABBLE = "babble"
-LONGEST_ROOM = 1.5
-"""Seconds of an impulse response; what comes later is cut off."""
-_TREBLE = 2000.0
-_REFLECTIONS = 12
 BACKGROUND = 60.0
 """Seconds of noise at most that a conversation has, back and forth."""
 
@@ -231,50 +228,3 @@ def _opened(kind: str | Path, rate: int, speech: SpeechFolder | None, most: int)
 
 def _torch(rng: np.random.Generator) -> torch.Generator:
     return torch.Generator().manual_seed(int(rng.integers(2**63)))
-
-
-def synthetic_room(sample_rate: int, generator: torch.Generator | None = None) -> Float[Tensor, " taps"]:
-    """Draw an impulse response: a direct sound, early reflections, and noise that decays, the treble sooner.
-
-    From a furnished room to a concert hall: decaying by 60 dB takes 0.15 to 3 s, all ratios alike, and above some
-    2 kHz 0.4 to 1 of that. What comes after the direct sound holds -6 to 10 dB of its energy, up to two thirds of it
-    as separate reflections of the first 50 ms; the rest begins after 2 to 20 ms, and ends with the decay, or at 1.5 s.
-    """
-    decay, damping, gap, loudness, early = torch.rand(5, generator=generator).tolist()
-    bass = 0.15 * 20**decay
-    treble = bass * (0.4 + 0.6 * damping)
-    time = torch.arange(round(min(bass, LONGEST_ROOM) * sample_rate)) / sample_rate
-    spectrum = torch.fft.rfft(torch.randn(len(time), generator=generator))
-    high = (torch.fft.rfftfreq(len(time), 1 / sample_rate) / _TREBLE).square()
-    high = high / (1 + high)  # of the energy, at each frequency
-    low_part, high_part = (torch.fft.irfft(spectrum * share.sqrt(), n=len(time)) for share in (1 - high, high))
-    tail = low_part * 10 ** (-3 * time / bass) + high_part * 10 ** (-3 * time / treble)
-    tail[time < 0.002 + 0.018 * gap] = 0
-    ends = round(min(0.05, bass) * sample_rate)
-    reflections = torch.zeros_like(tail)
-    at = torch.randint(round(0.001 * sample_rate), ends, (_REFLECTIONS,), generator=generator)
-    reflections[at] = torch.randn(_REFLECTIONS, generator=generator) * 10 ** (-3 * time[at] / bass)
-    energy = 10 ** ((16 * loudness - 6) / 10)
-    parts = ((tail, 1 - 2 * early / 3), (reflections, 2 * early / 3))
-    response = sum(part * (energy * share / part.square().sum()).sqrt() for part, share in parts)
-    response.clamp_(-0.99, 0.99)[0] = 1.0  # nothing is louder than the direct sound, which says where the voice is
-    return response
-
-
-def synthetic_noise(samples: int, generator: torch.Generator | None = None) -> Float[Tensor, " time"]:
-    """Draw noise of a random colour, whose level swells and fades.
-
-    Above a hundredth of the band its power falls by 0 to 12 dB per octave, with a smooth curve of some 5 dB on top.
-    """
-    slope, depth = torch.rand(2, generator=generator).tolist()
-    spectrum = torch.fft.rfft(torch.randn(samples, generator=generator))
-    frequency = torch.linspace(0, 100, len(spectrum)).clamp_min(1)
-    colour = frequency ** (-2 * slope) * 10 ** (_curve(len(spectrum), 16, generator) / 4)
-    noise = torch.fft.irfft(spectrum * colour, n=samples)
-    return noise * 10 ** (depth * _curve(samples, 8, generator) / 2)
-
-
-def _curve(samples: int, bends: int, generator: torch.Generator | None) -> Float[Tensor, " samples"]:
-    """Draw a line through points of normal distribution."""
-    points = torch.randn(1, 1, bends, generator=generator)
-    return torch.nn.functional.interpolate(points, samples, mode="linear")[0, 0]

@@ -1,6 +1,5 @@
 """Noise and rooms around voices: levels, references, the same voices with and without, folders, bad options."""
 
-import math
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from slotaudio.data.epochs import SkippedUtterance
 from slotaudio.data.filters import Passbands, random_equaliser
 from slotaudio.data.folder import FolderMixtures
 from slotaudio.data.mixing import PEAK, active_level, level
-from slotaudio.data.surroundings import Surroundings, _Files, synthetic_noise, synthetic_room
+from slotaudio.data.surroundings import Surroundings, _Files
 from slotaudio.errors import DataError
 
 RATE = 16000
@@ -194,35 +193,6 @@ def test_a_folder_without_audio_is_named(tmp_path):
     (tmp_path / "notes.txt").write_text("no sound")
     with pytest.raises(DataError, match=r"rooms: no audio in .*looked for \.flac"):
         Surroundings(RATE, rooms=tmp_path)
-
-
-def test_synthetic_rooms_are_small_and_large_and_their_treble_dies_first():
-    rooms = [synthetic_room(RATE, torch.Generator().manual_seed(seed)) for seed in range(60)]
-    seconds = [len(room) / RATE for room in rooms]
-    assert min(seconds) < 0.2
-    assert max(seconds) == 1.5  # cut off, long before it has decayed
-    for room, length in zip(rooms, seconds, strict=True):
-        assert int(room.abs().argmax()) == 0
-        ends = room[1:].square().flip(0).cumsum(0).flip(0)
-        decayed = float((ends < ends[0] / 1000).float().argmax()) / RATE  # by 30 dB
-        assert 0.2 * length < decayed or length == 1.5
-    beyond = [10 * math.log10(float(room[1:].square().sum())) for room in rooms]
-    assert -6.1 < min(beyond) < -3
-    assert 7 < max(beyond) < 10.1
-    assert max(float(room[1:].abs().max()) for room in rooms) < 1
-    late = torch.stack([torch.fft.rfft(room[1600:], n=RATE).abs().square() for room in rooms if len(room) > 4800])
-    soon = torch.stack([torch.fft.rfft(room[20:1600], n=RATE).abs().square() for room in rooms if len(room) > 4800])
-    bass, treble = (slice(200, 1000), slice(4000, 8000))
-    left = [(late[:, part].sum(1) / soon[:, part].sum(1)).log().mean() for part in (bass, treble)]
-    assert left[1] < left[0] - 0.3
-
-
-def test_synthetic_noises_fall():
-    noises = torch.stack([synthetic_noise(RATE, torch.Generator().manual_seed(seed)) for seed in range(20)])
-    power = torch.fft.rfft(noises).abs().square()
-    low = power[:, :2000].sum(1) / power.sum(1)
-    assert low.mean() > 0.6  # of white noise it is a quarter
-    assert low.max() - low.min() > 0.2  # of many colours
 
 
 def test_every_voice_has_a_microphone_of_its_own(recordings):

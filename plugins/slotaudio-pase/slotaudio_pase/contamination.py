@@ -9,7 +9,7 @@ from torch import Tensor
 
 from slotaudio import Spec, UserError
 from slotaudio.compose import check_options
-from slotaudio.data.surroundings import synthetic_noise, synthetic_room
+from slotaudio.data.acoustics import synthetic_noise, synthetic_room
 from slotaudio_pase.distortions import band_dropped, chopped, clipped, narrowed, reverberated, with_added
 from slotaudio_pase.surroundings import LONGEST, recordings
 
