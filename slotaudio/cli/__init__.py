@@ -100,7 +100,8 @@ def _terminate(*_: object) -> NoReturn:
 def _one_line(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
-    return f"slotaudio: warning: {message}\n"  # a user needs the sentence, not the place in the source
+    told = getattr(message, "on_command_line", message)  # a warning that differs there, as `ChannelWarning` does
+    return f"slotaudio: warning: {told}\n"  # a user needs the sentence, not the place in the source
 
 
 def _printable(error: UnicodeError) -> tuple[str | bytes, int]:

@@ -13,7 +13,7 @@ import numpy as np
 from slotaudio.audio import AudioReader
 from slotaudio.errors import UserError
 from slotaudio.representation.embedding import Embedder, Embedding, joined, stepwise
-from slotaudio.separation.intake import channel_map
+from slotaudio.separation.channels import channel_map
 from slotaudio.writing import check_free, replacing
 
 _BUFFER = 1 << 20

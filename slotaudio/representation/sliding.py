@@ -9,7 +9,7 @@ from torch import Tensor
 
 from slotaudio.representation.embedding import Embedding
 from slotaudio.resampling import Resampler
-from slotaudio.separation.intake import channel_map
+from slotaudio.separation.channels import channel_map
 
 CONTEXT = 1.0
 """Seconds on either side that are heard with a stretch, and whose own features are left to its neighbours."""
@@ -39,7 +39,7 @@ def sliding(
         function: of one window.
         blocks, sample_rate: see `slotaudio.representation.Embedder`.
         wanted: sample rate that the function wants, in hertz.
-        channels: that it wants; see `slotaudio.separation.intake.channel_map`.
+        channels: that it wants; see `slotaudio.separation.channels.channel_map`.
         window, context: in seconds.
         step: seconds that are heard for a vector, for `Embedding.window`; its share of the window if 0.
         whole: the function takes windows of the full length only; the last one is padded with silence.

@@ -68,7 +68,7 @@ def slots_over_time(
         name: of the recording, in messages.
 
     Raises:
-        UserError: see `slotaudio.separation.intake.channel_map`.
+        UserError: see `slotaudio.separation.channels.channel_map`.
     """
     steps, fit = Steps(separator, attention), None
     stream = separator.open(sample_rate, observer=steps.observe)

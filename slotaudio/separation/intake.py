@@ -1,14 +1,12 @@
 """The border: waves as users have them, checked and brought to `batch channels time`, and back again."""
 
 import os
-import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from numbers import Integral
 
 import numpy as np
 import torch
-from einops import reduce, repeat
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
@@ -17,10 +15,6 @@ from slotaudio.errors import UserError
 
 BLOCK = 2.0
 """Seconds of a wave in memory that are taken at a time."""
-
-_COMPARED, _COMMON, _DEAD = 3.0, 0.25, 1e-4
-"""Seconds of sound after which channels are compared; share of their power in common, 1 for equal ones, below which
-they are told of; share of the loudest one's power below which a channel is dead."""
 
 Wave = Shaped[Tensor, "..."] | Shaped[np.ndarray, "..."]
 Blocks = Iterable[Wave | tuple[Wave, int]]
@@ -93,91 +87,6 @@ def as_sources(reference: Wave, wave: Wave) -> Float[Tensor, "batch sources chan
         raise UserError(f"the reference needs the axes of the wave and `sources`: {axes + 1}, not {reference.ndim}")
     tensor = torch.as_tensor(reference, dtype=torch.float32).cpu()
     return {1: lambda: tensor[None, :, None], 2: lambda: tensor[None], 3: lambda: tensor}[axes]()
-
-
-def channel_map(
-    channels: int, wanted: int, name: str, sample_rate: int, channel: int | None = None, quiet: bool = False
-) -> Callable[[Float[Tensor, "batch channels time"]], Float[Tensor, "batch wanted time"]]:
-    """Return how to bring the blocks of a recording to the model's number of channels; warns if that mixes channels.
-
-    Args:
-        channels: of the recording.
-        wanted: of the model.
-        name: of the recording, in messages.
-        sample_rate: of the blocks, in hertz.
-        channel: the one to be taken, from 1; None for all of them.
-        quiet: do not warn.
-
-    Raises:
-        UserError: there is no such channel, or neither mixing down to one channel nor copying one channel does it.
-    """
-    if channel is not None:
-        if not 1 <= channel <= channels:
-            raise UserError(f"{name} has no channel {channel}; choose from 1 to {channels}")
-        return lambda wave: repeat(wave[:, channel - 1], "batch time -> batch wanted time", wanted=wanted)
-    if channels == wanted:
-        return lambda wave: wave
-    if channels == 1:
-        return lambda wave: repeat(wave, "batch 1 time -> batch wanted time", wanted=wanted)
-    if wanted == 1 and quiet:
-        return lambda wave: reduce(wave, "batch channels time -> batch 1 time", "mean")
-    if wanted == 1:
-        return MixDown(channels, name, sample_rate)
-    raise UserError(f"{name} has {channels} channels; the model takes {wanted} or 1")
-
-
-class MixDown:
-    """Mix the channels of a recording, block by block, and say so; and say if they turn out to have little in common.
-
-    Where each person of a call has a channel, one is silent while the other speaks, and the mean has no more power than
-    that of unrelated signals. Power is that of the differences of samples, which know no offset.
-    """
-
-    def __init__(self, channels: int, name: str, sample_rate: int) -> None:
-        self._name = name
-        self._unheard = round(_COMPARED * sample_rate)
-        self._apart = np.zeros(channels)
-        self._mixed = 0.0
-        warnings.warn(
-            f"{name} has {channels} channels; they are mixed down to the one that the model takes (channel=1, or "
-            "`slotaudio separate --channel 1`, takes the first alone)",
-            SeparationWarning,
-            stacklevel=4,
-        )
-
-    def __call__(self, wave: Float[Tensor, "batch channels time"]) -> Float[Tensor, "batch 1 time"]:
-        """Return the mean of all channels."""
-        mixed = reduce(wave, "batch channels time -> batch 1 time", "mean")
-        if self._unheard > 0 and wave.any():
-            self._compare(wave, mixed)
-        return mixed
-
-    def _compare(self, wave: Float[Tensor, "batch channels time"], mixed: Float[Tensor, "batch 1 time"]) -> None:
-        channels = wave.shape[1]
-        self._unheard -= wave.shape[-1]
-        self._apart += reduce(wave.diff().square(), "batch channels time -> channels", "sum").double().numpy()
-        self._mixed += float(mixed.diff().square().sum())
-        apart = self._apart.mean()
-        common = channels * self._mixed - apart  # of channels that are equal (channels - 1) times their power
-        if self._unheard > 0 or common >= _COMMON * (channels - 1) * apart:
-            return
-        dead = self._apart < _DEAD * self._apart.max()
-        if dead.any():
-            found = f"of the {channels} channels of {self._name} {dead.sum()} hold nothing"
-        elif self._mixed < _DEAD * apart:
-            found = f"the channels of {self._name} cancel each other, as those of opposite polarity do"
-        else:
-            found = (
-                f"the channels of {self._name} have little in common: they may hold different voices already, as those "
-                "of a phone call do"
-            )
-        take = int(self._apart.argmax()) + 1
-        which = "the first" if take == 1 else "the loudest"
-        warnings.warn(
-            f"{found}; channel={take}, or `slotaudio separate --channel {take}`, takes {which} alone",
-            SeparationWarning,
-            stacklevel=4,
-        )
 
 
 @contextmanager

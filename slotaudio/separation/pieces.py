@@ -38,7 +38,7 @@ def pieces(
         quiet: do not warn of channels that are mixed down.
 
     Raises:
-        UserError: channels that do not fit (`slotaudio.separation.intake.channel_map`).
+        UserError: channels that do not fit (`slotaudio.separation.channels.channel_map`).
     """
     fit = None
     for block in blocks:

@@ -12,9 +12,10 @@ from torch import Tensor
 from slotaudio.errors import UserError
 from slotaudio.model import SlotModel, on_device, use_threads
 from slotaudio.schema import check_arguments
+from slotaudio.separation.channels import channel_map
 from slotaudio.separation.framing import Framing
 from slotaudio.separation.hindsight import Hindsight
-from slotaudio.separation.intake import Blocks, Wave, channel_map, check_rate
+from slotaudio.separation.intake import Blocks, Wave, check_rate
 from slotaudio.separation.joining import JoiningRule
 from slotaudio.separation.level import TRAINED
 from slotaudio.separation.masks import mask_function
@@ -308,7 +309,7 @@ class Separator:
     def channel_map(
         self, channels: int, sample_rate: int, name: str, quiet: bool = False
     ) -> Callable[[Float[Tensor, "batch channels time"]], Float[Tensor, "batch wanted time"]]:
-        """Return how to bring the blocks of a recording to the model's channels; see `intake.channel_map`."""
+        """Return how to bring the blocks of a recording to the model's channels; see `channels.channel_map`."""
         return channel_map(channels, self.model.frontend.channels, name, sample_rate, self.channel, quiet)
 
     def presence_meter(self, observer: Observer | None = None) -> PresenceMeter:

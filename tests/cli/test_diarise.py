@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import soundfile
-from running import run
+from running import run, start
 
 from slotaudio.cli import diarise as diarise_command
 from slotaudio.rttm import Turn, read_rttm
@@ -101,3 +101,16 @@ def test_two_recordings_of_one_name_are_refused(tiny_model, recording, tmp_path,
     code, out, err = run("diarise", capsys, recording, second, "-o", tmp_path / "out", "-m", tiny_model, "-f")
     assert (code, out) == (2, "")
     assert f"{recording} and {second} would have outputs of one name" in err
+
+
+def test_of_channels_that_cancel_each_other_the_option_of_the_command_is_proposed(tiny_model, tmp_path):
+    noise = np.random.default_rng(0).standard_normal((4 * 16000, 1)) * 0.05
+    soundfile.write(tmp_path / "talk.wav", noise * [1, -1], 16000)
+    process = start("diarise", tmp_path / "talk.wav", "-o", tmp_path / "out", "-m", tiny_model, "--speakers", "2")
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    mixed, cancelled = (line for line in err.splitlines() if "channel" in line)
+    assert "talk.wav has 2 channels; they are mixed down" in mixed
+    assert mixed.endswith("the model takes; --channel 1 takes the first alone")
+    assert cancelled.endswith("as those of opposite polarity do; --channel 1 takes the first alone")
+    assert "slotaudio separate" not in err

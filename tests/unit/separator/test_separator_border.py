@@ -11,6 +11,7 @@ from tiny_models import RATE, one_wave, tiny
 
 from slotaudio import Separator, UserError, audio
 from slotaudio.errors import AudioFileError
+from slotaudio.separation.channels import channel_map
 from slotaudio.separation.intake import SeparationWarning, as_batch
 from slotaudio.separation.presence import PresenceMeter
 
@@ -125,12 +126,14 @@ def test_channels_of_a_call_are_told_of_and_either_may_be_taken(recwarn, cut):
 @pytest.mark.parametrize(
     ("gains", "told"),
     [
-        ([0.0, 1.0], "of the 2 channels of the stream 1 hold nothing; channel=2, or .* takes the loudest alone"),
+        ([0.0, 1.0], "of the 2 channels of the stream 1 holds nothing, and no share in the mix$"),
+        ([0.0, 0.0, 1.0], "of the 3 channels of the stream 2 hold nothing, and no share in the mix$"),
         (
-            [0.0, 0.0, 1.0],
-            "of the 3 channels of the stream 2 hold nothing; channel=3, or .* takes the loudest alone",
+            [1e-4, 1.0],
+            "1 holds next to nothing, which makes the mix 6 dB softer; channel=2 takes the loudest alone$",
         ),
-        ([1.0, -1.0], "cancel each other, as those of opposite polarity do; channel=1, or .* takes the first alone"),
+        ([1e-4, 0.0, 1.0], "2 hold next to nothing, which makes the mix 6 dB softer; channel=3 takes the loudest"),
+        ([1.0, -1.0], "cancel each other, as those of opposite polarity do; channel=1 takes the first alone$"),
     ],
 )
 def test_dead_channels_and_those_that_cancel_each_other_are_told_of(gains, told):
@@ -139,6 +142,39 @@ def test_dead_channels_and_those_that_cancel_each_other_are_told_of(gains, told)
         list(Separator(tiny()).stream((torch.tensor(gains)[:, None] * voice).split(1000, dim=-1)))
     (found,) = [str(warning.message) for warning in warned if "mixed down" not in str(warning.message)]
     assert re.search(told, found), found
+
+
+@pytest.mark.filterwarnings("ignore:.*mixed down")
+@pytest.mark.parametrize("dead", [0, 1])
+def test_outputs_are_as_loud_as_what_is_heard_beside_a_dead_channel(dead):
+    wave = torch.randn(2, 4 * RATE, generator=torch.Generator().manual_seed(0)) * 0.1
+    wave[:, :100] = 0.0
+    wave[dead] = 0.0
+    with pytest.warns(SeparationWarning, match="no share in the mix"):
+        sources = Separator(tiny())(wave).sources
+    torch.testing.assert_close(sources.sum(dim=0), wave[[1 - dead]], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("cut", [1, 7, 1000])
+def test_a_channel_that_was_silent_comes_into_the_mix_without_a_jump(cut):
+    late, fade = 2 * RATE, round(0.02 * RATE)
+    wave = torch.full((2, 3, 3 * RATE), 0.5)  # a batch, whose second recording has all channels from the start
+    wave[0, 1:, :late] = 0.0
+    wave[0, 2] = 0.0
+    wave[1, 1:] = 0.2
+    blocks = [wave[..., :0], *wave.split(cut, dim=-1)]
+    mix = channel_map(3, 1, "talk", RATE, quiet=True)
+    mixed = torch.cat([mix(block) for block in blocks], dim=-1)
+    assert mixed.shape == (2, 1, 3 * RATE)
+    torch.testing.assert_close(mixed[1], torch.full((1, 3 * RATE), 0.3))
+    torch.testing.assert_close(mixed[0], torch.full((1, 3 * RATE), 0.5))  # equal channels: their mean, whoever is in
+    wave[0, 1] *= -1
+    mix = channel_map(3, 1, "talk", RATE, quiet=True)
+    mixed = torch.cat([mix(block) for block in wave.split(cut, dim=-1)], dim=-1)[0, 0]
+    torch.testing.assert_close(mixed[:late], torch.full((late,), 0.5))
+    torch.testing.assert_close(mixed[late + fade :], torch.zeros(RATE - fade))
+    assert mixed[late : late + fade].min() > 0
+    assert mixed.diff().abs().max() < 2 * 0.5 / fade
 
 
 @pytest.mark.parametrize(("channel", "message"), [(3, "no channel 3; choose from 1 to 2"), (0, "count from 1")])
