@@ -13,6 +13,7 @@ from slotaudio.pluginmanager import BUILTIN, plugin_manager
 from slotaudio.registry import FAMILIES
 from slotaudio.schema import fits, fitted, readable, signature_of
 from slotaudio.spec import Spec
+from slotaudio.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from slotaudio.model import SlotModel
@@ -69,7 +70,7 @@ def build(family: str, spec: Like, /, **offered: Any) -> Any:
     Raises:
         UserError: there is no such family.
         UnknownComponent, AmbiguousComponent: see `slotaudio.registry.Registry.offer`.
-        WrongOptions: the constructor does not take these options; shows its signature.
+        WrongOptions: the constructor does not take these options; says what it takes.
         IncompatibleStages: a stage needs what no stage before it offers, or takes something else under that name.
         SlotaudioError: a plug-in raised something else; names the plug-in.
     """
@@ -105,11 +106,13 @@ def check_options(
     """Return the options to call `factory` with, or say why it would refuse them.
 
     Raises:
-        WrongOptions: names the component, what is wrong and the whole signature.
+        WrongOptions: names the component, what is wrong and what is possible: of an option that there is not, the
+            closest one and the names of all.
         IncompatibleStages: it is a stage, and parameters are neither offered nor set; or what is offered is not what
             the parameter of that name takes.
     """
     signature = signature_of(factory)
+    _check_names(family, spec, signature)
     threaded = {
         key: value
         for key, value in (offered or {}).items()
@@ -139,6 +142,19 @@ def check_options(
             raise WrongOptions(f"{family} {spec.name!r}: {wrong}")
         options[key] = fitted(annotation, value)
     return options
+
+
+def _check_names(family: str, spec: Spec, signature: inspect.Signature) -> None:
+    """Refuse the first option that there is not."""
+    parameters = signature.parameters.values()
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
+        return
+    known = [parameter.name for parameter in parameters if parameter.kind is not inspect.Parameter.VAR_POSITIONAL]
+    for name in spec.options:
+        if name not in known:
+            hint = did_you_mean(name, known)
+            listed = ", ".join(known) or "none"
+            raise WrongOptions(f"{family} {spec.name!r} has no option {name!r}.{hint}\n  known: {listed}")
 
 
 def _giver(parameter: str) -> str:

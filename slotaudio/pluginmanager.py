@@ -1,7 +1,6 @@
 """Finds plug-ins, isolates the broken ones and says what became of each."""
 
 import contextlib
-import difflib
 import functools
 import os
 import sys
@@ -16,6 +15,7 @@ import pluggy
 
 from slotaudio import __version__, hookspecs
 from slotaudio.errors import SlotaudioError
+from slotaudio.spelling import did_you_mean
 
 ENTRY_POINT_GROUP = "slotaudio"
 BUILTIN = "slotaudio"
@@ -110,8 +110,7 @@ class PluginManager(pluggy.PluginManager):
         for name, hook in vars(self.hook).items():
             if hook.has_spec():
                 continue
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
+            hint = did_you_mean(name, known)
             for implementation in hook.get_hookimpls():
                 if not implementation.optionalhook:
                     reason = f"there is no hook {name!r}.{hint} Known hooks: {', '.join(known)}"

@@ -24,7 +24,6 @@ import inspect
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +34,7 @@ from slotaudio.presets import PRESETS
 from slotaudio.registry import FAMILIES, renamed
 from slotaudio.schema import fits, readable
 from slotaudio.spec import Spec
+from slotaudio.spelling import did_you_mean
 from slotaudio.toml import set_value
 from slotaudio.training.options import TrainOptions
 
@@ -213,8 +213,7 @@ def _check(table: Mapping[str, Any], name: str) -> None:
 
 def _known(key: str, known: Sequence[str], kind: str, where: str) -> None:
     if key not in known:
-        close = get_close_matches(key, known, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
+        hint = did_you_mean(key, known)
         raise UserError(f"unknown {kind} {key!r} in {where}.{hint}\n  known: {', '.join(known)}", page=_EXPLAINED)
 
 

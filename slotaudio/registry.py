@@ -8,7 +8,6 @@ A registry stores nothing, so it cannot disagree with the plug-ins::
     encoders.find("res*")   # names by wildcard
 """
 
-import difflib
 import fnmatch
 import importlib
 import re
@@ -20,6 +19,7 @@ from typing import Any
 from slotaudio import hookimpl
 from slotaudio.errors import AmbiguousComponent, SlotaudioError, UnknownComponent
 from slotaudio.pluginmanager import Distribution, PluginManager, plugin_manager, prints_to_stderr
+from slotaudio.spelling import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,7 @@ class Offers:
 
     def _unknown(self, name: str, offers: list[Offer]) -> str:
         known, manager = sorted({o.name for o in offers}), self._manager()
-        close = difflib.get_close_matches(name.rpartition("/")[2], known, n=1)
-        lines = [f"no {self.family} named {name!r}." + (f" Did you mean {close[0]!r}?" if close else "")]
+        lines = [f"no {self.family} named {name!r}.{did_you_mean(name.rpartition('/')[2], known)}"]
         lines.append(f"  known: {', '.join(known) or 'none'}")
         lines += [
             f"  plug-in {p!r} failed to load: {why}" for p, reasons in manager.failures.items() for why in reasons

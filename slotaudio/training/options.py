@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
 from typing import Any, Literal
 
 from slotaudio.errors import UserError
 from slotaudio.schema import fits, fitted, readable
+from slotaudio.spelling import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -103,8 +103,7 @@ class TrainOptions:
         values = {}
         for name, value in table.items():
             if name not in known:
-                close = get_close_matches(name, known, n=1)
-                hint = f" Did you mean {close[0]!r}?" if close else ""
+                hint = did_you_mean(name, known)
                 raise UserError(f"unknown option {name!r} of [train].{hint}\n  known: {', '.join(known)}")
             if not fits(known[name], value):
                 raise UserError(f"train.{name} = {value!r} is not {readable(known[name])}")

@@ -80,7 +80,7 @@ def test_features_of_a_plugin(tmp_path, capsys, monkeypatch):
     ("arguments", "message"),
     [
         (["--features", "mfc"], "Did you mean 'mfcc'?"),
-        (["--features", "mfcc", "--set", "bans=3"], "unexpected keyword argument 'bans'"),
+        (["--features", "mfcc", "--set", "bans=3"], "embedder 'mfcc' has no option 'bans'"),
         (["--model", "audioslots-huge"], "no model named 'audioslots-huge'"),
         (["--threads", "0"], "0 threads"),
         (["--channel", "left"], "--channel 'left': give a number from 1, or 'mix'"),

@@ -100,7 +100,7 @@ def test_a_killed_run_saves_itself_and_can_be_resumed(tiny):
         (["tinny.toml"], "recipe 'tinny.toml': there is no such file"),
         (["tiny.toml", "--set", "train.step=3"], "unknown option 'step' of [train]. Did you mean 'steps'?"),
         (["tiny.toml", "--set", "encoder=resnt"], "no encoder named 'resnt'. Did you mean 'resnet'?"),
-        (["tiny.toml", "--set", "encoder.dpeth=18"], "encoder 'resnet': got an unexpected keyword argument 'dpeth'"),
+        (["tiny.toml", "--set", "encoder.dpeth=18"], "encoder 'resnet' has no option 'dpeth'. Did you mean 'depth'?"),
         (["tiny.toml", "--set", "data.train.path=no/where"], "no/where"),
         (["tiny.toml", "--set", "data.train.path=alone"], "speaker"),
         (["tiny.toml", "--set", "frontend.sample_rate=8000", "--set", "frontend.hop=100"], "16000"),

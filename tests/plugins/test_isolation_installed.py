@@ -260,8 +260,8 @@ for model in {str(model)!r}, {str(edited)!r}:
     for part in (
         f"{model} was saved with slotaudio-useful 1.0; 2.0 is installed and may compute something else "
         "(pip install slotaudio-useful==1.0)",
-        "slotaudio-useful 1.0, whose components took other options: encoder 'mean': got an unexpected keyword "
-        "argument 'width'. It takes (freq: int, breadth: int = 3)",
+        "slotaudio-useful 1.0, whose components took other options: encoder 'mean' has no option 'width'.\n"
+        "  known: freq, breadth",
         "unexpected ArithmeticError: division of labour\nThis is a defect of plug-in 'useful'; ",
     ):
         assert part in done.stderr

@@ -156,7 +156,7 @@ def test_rooms_and_noises_come_from_folders(tmp_path):
         ({"clip_factors": []}, "clip_factors is empty"),
         ({"pauses": [[0.1]]}, "each is a mean and a deviation"),
         ({"rooms": "nowhere"}, "there is no folder nowhere"),
-        ({"reverb": 0.5}, "unexpected keyword argument 'reverb'"),
+        ({"reverb": 0.5}, "has no option 'reverb'"),
         ({"noise": "often"}, "noise = 'often' is not float"),
     ],
 )

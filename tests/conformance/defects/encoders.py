@@ -180,7 +180,7 @@ DEFECTS = (
     Defect("encoder", PositionsFollowTheSound, "test_positions_are_the_same_for_every_content"),
     Defect("encoder", NeedsFourFrames, "test_smallest_sizes_work"),
     Defect("encoder", OneMapOnly, "test_dimensions_are_threaded"),
-    Defect("encoder", SwallowsOptions, "test_wrong_options_are_answered_with_the_signature"),
+    Defect("encoder", SwallowsOptions, "test_wrong_options_are_answered_with_those_it_takes"),
     Defect("encoder", Undocumented, "test_it_is_described"),
     Defect("encoder", NumbersTheCellsTheOtherWay, "test_tokens_lie_at_their_positions"),
     Defect("encoder", TimeBeforeFrequency, "test_tokens_lie_at_their_positions"),
