@@ -10,6 +10,7 @@ import pytest
 import torch
 from lightning.pytorch.loggers import CSVLogger
 
+from slotaudio import audio
 from slotaudio.data.bundled import speech
 from slotaudio.data.epochs import SkippedUtterance
 from slotaudio.errors import AudioFileError, DataError, SlotaudioError
@@ -141,22 +142,73 @@ def noise(*shape, seed=0):
     return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def test_no_file_gets_its_name_before_all_are_whole(tmp_path, monkeypatch):
-    targets = [tmp_path / f"{n}.wav" for n in (1, 2)]
-    options = {"force": False, "widen": True, "name": "a", "choose": lambda: [0, 1]}
+class FullAtClose:
+    """A file that learns only when it is closed that the disk was full, as on a network."""
 
-    def full():
-        raise AudioFileError("the disk is full")
+    def __init__(self, file):
+        self.file, self.fileno = file, file.fileno
+
+    def close(self):
+        if not self.file.closed:
+            self.file.close()
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("format", ["wav", "flac"])
+def test_no_file_gets_its_name_before_all_are_whole(tmp_path, format):
+    targets = [tmp_path / f"{n}.{format}" for n in (1, 2)]
+    for target in targets:
+        target.write_bytes(b"older")
+    options = {"force": True, "widen": True, "name": "a", "choose": lambda: [0, 1]}
+    wave = 0.01 * noise(2, 1, 5000)
 
     def separate():
         with Outputs(targets, RATE, 1, "PCM_16", **options) as outputs:
-            outputs.write(0.01 * noise(2, 1, 100))
-            monkeypatch.setattr(outputs._writers[1], "close", full)
+            outputs.write(wave)
+            outputs._writers[1]._bytes = FullAtClose(outputs._writers[1]._bytes)
             outputs.commit()
 
     with (
-        pytest.warns(SeparationWarning, match="was not separated to its end"),
-        pytest.raises(AudioFileError, match="the disk is full"),
+        pytest.warns(SeparationWarning, match="was not separated to its end; its first 0.3 s are in"),
+        pytest.raises(AudioFileError, match=f"cannot write .*2.{format}: No space left on device"),
     ):
         separate()
-    assert not any(target.exists() for target in targets)
+    assert [target.read_bytes() for target in targets] == [b"older", b"older"]
+    partials = [tmp_path / f"{n}.part.{format}" for n in (1, 2)]
+    assert sorted(tmp_path.iterdir()) == sorted([*targets, *partials])
+    found = torch.stack([audio.read(partial)[0] for partial in partials])
+    torch.testing.assert_close(found, wave, rtol=0, atol=2**-15)
+
+
+@pytest.mark.parametrize("ends", ["written", "closed"])
+def test_what_a_full_disk_took_of_flac_files_stays(tmp_path, ends):
+    resource = pytest.importorskip("resource")  # not on Windows
+    targets, limits = [tmp_path / f"{n}.flac" for n in (1, 2)], resource.getrlimit(resource.RLIMIT_FSIZE)
+    wave = 0.01 * noise(2, 1, 100_500)
+    wave[0] = 0.0  # the file of silence has room
+    options = {"force": False, "widen": True, "name": "a", "choose": lambda: [0, 1]}
+
+    def separate():
+        with Outputs(targets, RATE, 1, "PCM_16", **options) as outputs:
+            for piece in wave.split(1000, dim=-1):
+                outputs.write(piece)
+                if piece.shape[-1] < 1000 or (ends == "written" and outputs._writers[1].frames == 70_000):
+                    size = outputs._writers[1].partial.stat().st_size
+                    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 100, limits[1]))
+            outputs.commit()
+
+    try:
+        with (
+            pytest.warns(SeparationWarning, match="was not separated to its end") as told,
+            pytest.raises(AudioFileError, match=r"cannot write .*2.flac: the disk took only a part of it"),
+        ):
+            separate()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    partials = [tmp_path / f"{n}.part.flac" for n in (1, 2)]
+    assert sorted(tmp_path.iterdir()) == partials
+    found = torch.stack([audio.read(partial)[0] for partial in partials])
+    length = found.shape[-1]
+    assert length > (60_000 if ends == "written" else 95_000)
+    assert f"its first {length / RATE:.1f} s are in" in str(told[0].message)
+    torch.testing.assert_close(found, wave[..., :length], rtol=0, atol=2**-15)
