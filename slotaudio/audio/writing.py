@@ -13,14 +13,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from slotaudio.audio.flac import decodable, promise
 from slotaudio.errors import AudioFileError
 from slotaudio.writing import check_free, partial_path
 
 _WRITABLE = {"WAV": ("PCM_16", "PCM_24", "FLOAT"), "FLAC": ("PCM_16", "PCM_24")}
 _BYTES = {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}
 _HEADER = 256  # bytes within which the samples of a WAV file begin
-_COUNTED = 18  # where a FLAC file has rate, channels, bits and number of samples
-_STEP = 1024
 _FULL_SCALE = {"PCM_16": 2.0**15, "PCM_24": 2.0**23}
 
 
@@ -153,10 +152,10 @@ class AudioWriter:
                 self.partial = self.partial.replace(self._kept)
         try:
             with soundfile.SoundFile(_named(self.partial)) as file:
-                found = file.frames if self.format == "WAV" else _decodable(file)
+                found = file.frames if self.format == "WAV" else decodable(file)
                 promised = file.frames
             if found != promised:
-                _promise(self.partial, found)
+                promise(self.partial, found)
             return found
         except (OSError, soundfile.LibsndfileError):
             return 0
@@ -252,24 +251,6 @@ class AudioWriter:
             if not reason or "System error" in reason:
                 reason = "the disk took only a part of it (is it full?)"
             raise AudioFileError(f"cannot write {self.path}: {reason.rstrip('.')}") from error
-
-
-def _decodable(file: soundfile.SoundFile) -> int:
-    """Count the samples of a FLAC file that are there, whatever a full disk made of its header and its end."""
-    found = 0
-    with contextlib.suppress(soundfile.LibsndfileError):  # the last frame is there in part
-        while length := len(file.read(_STEP, dtype="int32")):
-            found += length
-    return found
-
-
-def _promise(path: Path, frames: int) -> None:
-    """Write into the header of a FLAC file how many samples it has, in its place, as a full disk wants it."""
-    with open(path, "r+b") as file:
-        file.seek(_COUNTED)
-        before = int.from_bytes(file.read(8), "big")
-        file.seek(_COUNTED)
-        file.write((before >> 36 << 36 | frames).to_bytes(8, "big"))  # the last 36 bits of the 64
 
 
 def format_of(path: str | os.PathLike[str]) -> str:
