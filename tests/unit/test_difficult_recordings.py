@@ -3,9 +3,9 @@
 import torch
 
 from slotaudio import Separator, Spec
+from slotaudio.data.acoustics import synthetic_noise
 from slotaudio.data.bundled import speech
 from slotaudio.data.folder import FolderMixtures
-from slotaudio.data.acoustics import synthetic_noise
 from slotaudio.identity import identity_score
 from slotaudio.metrics import score
 from slotaudio.separation.oracle import oracle
