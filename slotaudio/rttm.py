@@ -7,6 +7,25 @@ from pathlib import Path
 from slotaudio.errors import UserError
 from slotaudio.writing import replacing
 
+_OTHERS = frozenset(
+    [
+        "SEGMENT",
+        "NOSCORE",
+        "NO_RT_METADATA",
+        "LEXEME",
+        "NON-LEX",
+        "NON-SPEECH",
+        "FILLER",
+        "EDIT",
+        "IP",
+        "SU",
+        "CB",
+        "A/P",
+        "SPKR-INFO",
+    ]
+)
+"""Types of lines that say nothing about turns."""
+
 
 @dataclass(frozen=True, order=True)
 class Turn:
@@ -43,10 +62,10 @@ def write_rttm(path: str | Path, turns: Iterable[Turn]) -> None:
 
 
 def read_rttm(path: str | Path) -> list[Turn]:
-    """Return the turns of a file in order of time; lines of other types than SPEAKER are passed over.
+    """Return the turns of a file in order of time; lines of other types than SPEAKER, and comments, are passed over.
 
     Raises:
-        UserError: the file cannot be read, or a SPEAKER line is not one (names the line).
+        UserError: the file cannot be read, or a line is not RTTM (names the line).
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -55,9 +74,11 @@ def read_rttm(path: str | Path) -> list[Turn]:
     turns = []
     for number, line in enumerate(text.splitlines(), start=1):
         fields = line.split()
-        if not fields or fields[0] != "SPEAKER":
+        if not fields or fields[0] in _OTHERS or fields[0].startswith(";;"):
             continue
         try:
+            if fields[0] != "SPEAKER":
+                raise ValueError
             turns.append(Turn(float(fields[3]), float(fields[4]), fields[7], fields[1]))
         except (IndexError, ValueError):
             raise UserError(

@@ -68,6 +68,8 @@ def diarise(
     recordings = recordings_in(inputs, output)
     if reference is not None and len(recordings) > 1:
         raise UserError("--reference holds the true turns of one recording: give one at a time")
+    if collar < 0:
+        raise UserError(f"--collar {collar:g}: give 0 seconds or more")
     with waiting("loading the model", quiet):
         from slotaudio.diarisation import TurnRule
         from slotaudio.diarisation import diarise as run
@@ -121,9 +123,9 @@ def _compared(true: "list[Turn]", turns: "list[Turn]", collar: float) -> str:
     from slotaudio.evaluation.diarisation import diarisation_error
 
     found = diarisation_error(true, turns, collar)
-    parts = (
-        [f"{getattr(found, name) / found.total:.1%} {name.replace('_', ' ')}" for name in _PARTS] if found.total else []
-    )
+    if not found.total:
+        return f"no diarisation error rate: the reference has no speech that counts (collar {collar:g} s)"
+    parts = [f"{getattr(found, name) / found.total:.1%} {name.replace('_', ' ')}" for name in _PARTS]
     speakers = ", ".join(f"{slot} is {speaker}" for slot, speaker in sorted(found.speakers.items()))
     return f"diarisation error rate {found.rate:.1%} ({', '.join(parts)}; collar {collar:g} s); {speakers}"
 

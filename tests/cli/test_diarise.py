@@ -57,6 +57,7 @@ def test_silence_gives_an_empty_file_and_a_warning(tiny_model, tmp_path, capsys)
         (["--sources", "many"], "give a number"),
         (["--output", "turns.rttm"], "-o turns.rttm: give a folder"),
         (["--reference", "missing.rttm"], "cannot read missing.rttm"),
+        (["--collar", "-3"], "--collar -3: give 0 seconds or more"),
     ],
 )
 def test_impossible_options(tiny_model, recording, tmp_path, capsys, arguments, message):
@@ -78,6 +79,14 @@ def test_one_turn_of_one_speaker(tiny_model, tmp_path, capsys):
     soundfile.write(tmp_path / "a.wav", np.random.default_rng(0).standard_normal(16000) * 0.05, 16000)
     found = run("diarise", capsys, tmp_path / "a.wav", "-o", tmp_path, "-m", tiny_model, "--speakers", 1)
     assert found == (0, f"{tmp_path / 'a.rttm'}: 1 turn of 1 speaker\n", "")
+
+
+def test_a_reference_without_speech_has_no_error_rate(tiny_model, recording, tmp_path, capsys):
+    (tmp_path / "true.rttm").write_text("")
+    options = ["-o", tmp_path / "out", "-m", tiny_model, "--reference", tmp_path / "true.rttm"]
+    code, out, _ = run("diarise", capsys, recording, *options)
+    assert code == 0
+    assert "no diarisation error rate: the reference has no speech that counts (collar 0.25 s)" in out
 
 
 def test_the_collar_counts():

@@ -43,6 +43,9 @@ def test_errors_say_what_and_where(tmp_path):
     path.write_text("SPEAKER x 1 0 1 <NA> <NA> a <NA> <NA>\nSPEAKER x 1 soon 1 <NA> <NA> a\n")
     with pytest.raises(UserError, match="line 2"):
         read_rttm(path)
+    path.write_text(";; comment\nhello there\n")  # turns of another format are not the turns of nobody
+    with pytest.raises(UserError, match=r"line 2 is not RTTM: .* found 'hello there'"):
+        read_rttm(path)
     with pytest.raises(UserError, match="cannot read"):
         read_rttm(tmp_path / "nothing.rttm")
     path.write_bytes(b"\xff\xfe\x00")
