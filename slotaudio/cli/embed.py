@@ -1,5 +1,6 @@
 """`slotaudio embed`: what a model makes of recordings over time, as arrays for use elsewhere."""
 
+import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,6 +9,7 @@ import typer
 from slotaudio.cli.options import Channel, Device, Force, Model, Quiet, SkipExisting, Threads, channel_number
 from slotaudio.cli.recordings import for_each, recordings_in
 from slotaudio.cli.reporting import progress_bar, waiting
+from slotaudio.errors import UserError
 from slotaudio.writing import make_folder
 
 if TYPE_CHECKING:
@@ -85,9 +87,10 @@ def make(
     """Build an embedder from what a command was given; return with it what to write beside the arrays.
 
     Raises:
-        UserError: see `slotaudio.representation.embedder`.
+        UserError: attention of features without slots; see `slotaudio.representation.embedder`.
     """
     from slotaudio.model import use_threads
+    from slotaudio.registry import embedders
     from slotaudio.representation import embedder
     from slotaudio.representation.naming import resolved
     from slotaudio.toml import set_value
@@ -97,4 +100,6 @@ def make(
     for assignment in assignments:
         set_value(table, assignment)
     spec, loaded = resolved(table, model)
+    if attention and "attention" not in inspect.signature(embedders[spec.name]).parameters:
+        raise UserError(f"--attention is where slots looked, and {spec.name!r} has none: leave it out, or take slots")
     return embedder(spec, loaded, attention=attention or None, device=device), {"model": model, "features": spec.name}

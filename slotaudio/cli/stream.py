@@ -74,6 +74,8 @@ def stream(
     if sys.stdin.isatty():
         raise UserError("nothing is piped in: `arecord -q -t raw -f S16_LE -r 16000 -c 1 | slotaudio stream -o live`")
     check_folder(output)
+    if name is not None and (name in ("", ".", "..") or "/" in name or "\\" in name):
+        raise UserError(f"--name {name!r}: give a name without folders, as in --name meeting; folders go into -o")
     with waiting("loading the model", quiet):
         from slotaudio.audio.pcm import PcmReader
         from slotaudio.separation.files import output_paths, separate_into

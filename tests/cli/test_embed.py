@@ -84,6 +84,7 @@ def test_features_of_a_plugin(tmp_path, capsys, monkeypatch):
         (["--model", "audioslots-huge"], "no model named 'audioslots-huge'"),
         (["--threads", "0"], "0 threads"),
         (["--channel", "left"], "--channel 'left': give a number from 1, or 'mix'"),
+        (["--features", "mfcc", "--attention"], "--attention is where slots looked, and 'mfcc' has none"),
         (["--device", "abacus"], "device 'abacus' cannot be used here"),
     ],
 )

@@ -103,6 +103,7 @@ def test_a_player_that_leaves_does_not_end_the_recording(tiny_model, tmp_path):
         (bytes(100), ["--slot", "3"], "the model has 2"),
         (bytes(100), ["--rate", "10"], "10 Hz is not an int"),
         (bytes(100), ["--output", "live.wav"], "-o live.wav: give a folder"),
+        (bytes(100), ["--name", "../live"], "--name '../live': give a name without folders"),
         (np.full(RATE, np.nan, "<f4").tobytes(), ["--encoding", "f32le"], "not finite|NaN"),
     ],
 )
