@@ -50,5 +50,7 @@ def make_folder(folder: str | os.PathLike[str]) -> None:
     """
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise UserError(f"the folder {folder} cannot be made: a file has that name; choose another") from None
     except OSError as error:
         raise UserError(f"the folder {folder} cannot be made: {error.strerror}") from None

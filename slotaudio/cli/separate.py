@@ -108,8 +108,10 @@ def separate(
     With --list, start the same command as often as you like, on as many machines as share DIR: each recording is
     done by one of them. Whatever was killed, the same command does what is left.
     """
-    if (inputs is None) == (list_ is None):
+    if inputs is None and list_ is None:
         raise UserError("name the recordings, or give a --list of them")
+    if inputs is not None and list_ is not None:
+        raise UserError(f"{inputs[0]} and --list {list_} were given: name recordings, or give a --list, not both")
     if list_ is None and shard is not None:
         raise UserError("--shard is a part of a --list")
     if list_ is not None and (force or skip_existing or plot):

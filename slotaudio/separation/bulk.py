@@ -55,8 +55,13 @@ def read_list(path: str | os.PathLike[str]) -> list[Recording]:
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8-sig")  # Windows marks its text files
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"the list {path} cannot be read: {error}") from None
+    except OSError as error:
+        raise UserError(f"the list {path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UserError(
+            f"the list {path} is no text in UTF-8: give a file with a path in each line, or a CSV; recordings "
+            "themselves are named without --list"
+        ) from None
     if path.suffix.lower() == ".csv":
         lines = _column(path, text)
     else:

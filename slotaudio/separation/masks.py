@@ -47,7 +47,8 @@ def mask_function(like: Spec | str | Mapping[str, object]) -> Callable[[Magnitud
     spec = Spec.of(like)
     function, options = _MASKS.get(spec.name, (None, set()))
     if function is None or not set(spec.options) <= options:
-        raise UserError(f"mask {spec.to_dict()!r} is not known; choose 'binary' or 'wiener' (option: exponent)")
+        asked = spec.to_dict() if spec.options else spec.name
+        raise UserError(f"mask {asked!r} is not known; choose 'binary' or 'wiener' (option: exponent)")
     return partial(function, **spec.options)
 
 

@@ -157,7 +157,7 @@ def test_a_folder_stands_for_the_recordings_in_it(tiny_model, tmp_path, capsys):
         (["--sources", "many"], "give a number, the least and the most as in 2-3, or 'unknown'"),
         (["--format", "mp3"], "choose wav or flac"),
         (["--subtype", "PCM_12"], "WAV has no subtype 'PCM_12'; choose PCM_16, PCM_24, FLOAT"),
-        (["--mask", "gauss"], "choose 'binary' or 'wiener'"),
+        (["--mask", "gauss"], "mask 'gauss' is not known; choose 'binary' or 'wiener'"),
         (["--overlap", "1"], "outside 0 to 0.9"),
         (["--joining", "luck"], "choose 'auto', 'overlap' or 'given'"),
         (["--threads", "0"], "0 threads"),
@@ -174,14 +174,14 @@ def test_impossible_options_are_the_users_errors(tiny_model, tmp_path, capsys, a
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
 
 
-@pytest.mark.parametrize("target", ["file.txt", "file.txt/below"])
-def test_folders_that_cannot_be_made(tiny_model, tmp_path, capsys, target):
+@pytest.mark.parametrize(("target", "found"), [("file.txt", "a file has that name"), ("file.txt/below", "Not a")])
+def test_folders_that_cannot_be_made(tiny_model, tmp_path, capsys, target, found):
     (tmp_path / "file.txt").write_text("")
     code, _, err = run(
         "separate", capsys, recording(tmp_path / "a.wav", 0.2), "-o", tmp_path / target, "-m", tiny_model
     )
     assert code == 2
-    assert "cannot be made" in err
+    assert f"{target} cannot be made: {found}" in err
 
 
 def test_options_that_change_what_is_written(tiny_model, tmp_path, capsys):

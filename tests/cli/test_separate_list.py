@@ -30,7 +30,7 @@ def test_a_list_is_separated_by_whoever_comes_and_goes_on_where_it_was_left(tmp_
 def test_lists_and_recordings_exclude_each_other(tmp_path, capsys):
     for arguments, complaint in [
         ([], "name the recordings, or give a --list of them"),
-        (["a.wav", "--list", "b.txt"], "name the recordings, or give a --list of them"),
+        (["a.wav", "--list", "b.txt"], "a.wav and --list b.txt were given: name recordings, or"),
         (["a.wav", "--shard", "1/2"], "--shard is a part of a --list"),
         (["--list", "b.txt", "--force"], "goes with neither --force nor --plot"),
     ]:

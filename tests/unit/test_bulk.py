@@ -206,6 +206,12 @@ def test_lists_that_cannot_be_used_are_refused(tmp_path, name, text, complaint):
         read_list(tmp_path / name)
 
 
+def test_a_recording_is_no_list(tmp_path):
+    (tmp_path / "a.flac").write_bytes(b"fLaC\xff\xfe")
+    with pytest.raises(UserError, match=r"a\.flac is no text in UTF-8: give a file with a path in each line"):
+        read_list(tmp_path / "a.flac")
+
+
 def test_recordings_on_several_drives_are_refused(tmp_path, monkeypatch):
     (tmp_path / "drives.txt").write_text("a.wav\nb.wav\n")
     monkeypatch.setattr(os.path, "commonpath", lambda paths: ntpath.commonpath(["C:\\", "D:\\"]))
