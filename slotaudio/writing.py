@@ -33,11 +33,14 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def check_free(path: str | os.PathLike[str], force: bool = False) -> None:
-    """Refuse to write over a file, unless that is wanted.
+    """Refuse to write over a file, unless that is wanted, or where a folder is: those are never replaced.
 
     Raises:
         OutputExists: the file exists.
+        UserError: a folder has that name.
     """
+    if Path(path).is_dir():
+        raise UserError(f"{path} is a folder, and a file is to be written there: choose another output, or move the folder")
     if Path(path).exists() and not force:
         raise OutputExists(path)
 

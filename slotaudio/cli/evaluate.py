@@ -12,6 +12,7 @@ from slotaudio.cli.evaluate_long import CONVERSATIONS, TIMELINES, evaluate_conve
 from slotaudio.cli.options import Device, Force, Threads
 from slotaudio.cli.reporting import progress_bar, waiting
 from slotaudio.errors import DataError, UserError
+from slotaudio.writing import check_free
 
 if TYPE_CHECKING:
     from slotaudio.evaluation.results import Result
@@ -207,9 +208,8 @@ def _number(text: str) -> float:
 
 def _prepare(output: Path, force: bool) -> None:
     """Find out before hours of computing whether the results can be written."""
-    existing = [name for name in _NAMES if (output / name).exists()]
-    if existing and not force:
-        raise DataError(f"{output / existing[0]} exists already; --force replaces it")
+    for name in _NAMES:
+        check_free(output / name, force)
     try:
         output.mkdir(parents=True, exist_ok=True)
         probe = output / ".slotaudio-probe"

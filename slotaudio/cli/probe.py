@@ -12,7 +12,7 @@ from slotaudio.cli.embed import make
 from slotaudio.cli.options import Device, Threads
 from slotaudio.cli.reporting import progress_bar, waiting
 from slotaudio.errors import UserError
-from slotaudio.writing import check_free, replacing
+from slotaudio.writing import check_free, make_folder, replacing
 
 if TYPE_CHECKING:
     from slotaudio.evaluation.probe import Probed
@@ -75,6 +75,8 @@ def probe(
                 of_model = hasattr(embedder, "model") or hasattr(embedder, "separator")
                 embedders[f"{about['features']} of {Path(each).name}" if of_model else name] = embedder
         folder = SpeechFolder("bundled:dev" if data == "bundled" else data, resample=True)
+    if output is not None:
+        make_folder(output.parent)
     found: list[Probed] = []
     spans = _many(span)
     with progress_bar("listening", quiet) as advance:

@@ -147,6 +147,9 @@ def test_outputs_are_not_replaced_unasked(tmp_path, capsys):
     message = refused(capsys, "oracle", "bundled", *QUICK, "-o", tmp_path)
     assert "scores.csv exists already; --force replaces it" in message
     assert (tmp_path / "scores.csv").read_text() == "precious"
+    (tmp_path / "folder" / "summary.csv").mkdir(parents=True)
+    message = refused(capsys, "oracle", "bundled", *QUICK, "-o", tmp_path / "folder", "--force")
+    assert "summary.csv is a folder" in message
     (tmp_path / "file").write_text("")
     assert "cannot write to" in refused(capsys, "oracle", "bundled", *QUICK, "-o", tmp_path / "file" / "below")
 

@@ -14,12 +14,13 @@ def test_table_and_file(tiny_model, tmp_path, capsys):
         (folder / name).mkdir(parents=True, exist_ok=True)
         noise = np.random.default_rng(number).standard_normal(9600)
         soundfile.write(folder / name / f"{number}.wav", 0.05 * noise, 16000)
-    options = ["--utterances", 2, "--folds", 2, "--span", "utterance,window", "-o", tmp_path / "probe.csv", "-q"]
+    table = tmp_path / "found" / "probe.csv"
+    options = ["--utterances", 2, "--folds", 2, "--span", "utterance,window", "-o", table, "-q"]
     code, out, err = run("probe", capsys, folder, "-m", tiny_model, "--features", "auto,mfcc", *options)
     assert code == 0, err
     for wanted in ("slots of tiny", "mfcc", "utterance", "chance"):
         assert wanted in out
-    rows = list(csv.DictReader((tmp_path / "probe.csv").read_text().splitlines()))
+    rows = list(csv.DictReader(table.read_text().splitlines()))
     assert [(row["features"], row["span"]) for row in rows] == [
         (features, span) for features in ("slots of tiny", "mfcc") for span in ("utterance", "window")
     ]
@@ -36,6 +37,7 @@ def test_table_and_file(tiny_model, tmp_path, capsys):
         (["bundled", "--folds", "1"], "2 or more"),
         (["bundled", "--features", "mfc"], "Did you mean 'mfcc'?"),
         (["nowhere"], "no such folder: nowhere"),
+        (["nowhere", "--force", "-o", "/"], "/ is a folder"),
     ],
 )
 def test_refusals(capsys, arguments, message):

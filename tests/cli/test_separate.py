@@ -99,6 +99,17 @@ def test_nothing_is_overwritten_without_force(tiny_model, tmp_path, capsys):
     assert sorted(p.name for p in out.iterdir()) == ["a_slot1.wav", "a_slot2.wav"]
 
 
+@pytest.mark.parametrize("option", [(), ("--force",), ("--skip-existing",)])
+def test_a_folder_where_an_output_goes_is_refused_before_anything_is_separated(tiny_model, tmp_path, capsys, option):
+    path, out = recording(tmp_path / "a.wav"), tmp_path / "out"
+    (out / "a_slot2.wav").mkdir(parents=True)
+    code, _, err = run("separate", capsys, path, "-o", out, "-m", tiny_model, *option)
+    assert code == 2
+    assert f"{out / 'a_slot2.wav'} is a folder" in err
+    assert "--force" not in err
+    assert [p.name for p in out.iterdir()] == ["a_slot2.wav"]
+
+
 def test_recordings_of_one_name_do_not_overwrite_each_other(tiny_model, tmp_path, capsys):
     first, second = recording(tmp_path / "a.wav"), recording(tmp_path / "A.flac", 2)
     code, out, err = run("separate", capsys, first, second, first, "-o", tmp_path / "out", "-m", tiny_model, "--force")

@@ -2,7 +2,8 @@
 
 import pytest
 
-from slotaudio.writing import replacing
+from slotaudio.errors import OutputExists, UserError
+from slotaudio.writing import check_free, replacing
 
 
 @pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
@@ -26,3 +27,16 @@ def test_a_file_that_cannot_take_its_place_is_removed(tmp_path):
     with pytest.raises(OSError, match="directory"), replacing(folder) as partial:
         partial.touch()
     assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_what_is_there_is_told_before_anything_is_written(tmp_path):
+    file = tmp_path / "talk.wav"
+    check_free(file)
+    file.touch()
+    check_free(file, force=True)
+    with pytest.raises(OutputExists):
+        check_free(file)
+    for force in (False, True):  # nor would --skip-existing take a folder for an output
+        with pytest.raises(UserError, match="is a folder, and a file is to be written there") as refused:
+            check_free(tmp_path, force)
+        assert not isinstance(refused.value, OutputExists)
