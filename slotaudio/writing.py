@@ -40,7 +40,9 @@ def check_free(path: str | os.PathLike[str], force: bool = False) -> None:
         UserError: a folder has that name.
     """
     if Path(path).is_dir():
-        raise UserError(f"{path} is a folder, and a file is to be written there: choose another output, or move the folder")
+        raise UserError(
+            f"{path} is a folder, and a file is to be written there: choose another output, or move the folder"
+        )
     if Path(path).exists() and not force:
         raise OutputExists(path)
 

@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from slotaudio.evaluation.results import Result
 
 _NAMES = ("scores.csv", "summary.csv", "mixtures.csv", TIMELINES)
-_MIXTURES = 100
+_MIXTURES, _SECONDS, _SOURCES, _JOINING = 100, 10.0, 2, "blind"
 
 
 def evaluate(
@@ -37,8 +37,12 @@ def evaluate(
         ),
     ],
     mixtures: Annotated[int | None, typer.Option(help=f"How many; {_MIXTURES} by default, or all of a list.")] = None,
-    seconds: Annotated[float, typer.Option(help="Length of a mixture.")] = 10.0,
-    sources: Annotated[int, typer.Option(help="Speakers of a mixture.")] = 2,
+    seconds: Annotated[
+        float | None, typer.Option(help=f"Length of a mixture; {_SECONDS:g} by default, or that in the list.")
+    ] = None,
+    sources: Annotated[
+        int | None, typer.Option(help=f"Speakers of a mixture; {_SOURCES} by default, or those in the list.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Decides which mixtures are drawn.")] = 0,
     long: Annotated[
         float | None,
@@ -60,13 +64,13 @@ def evaluate(
         ),
     ] = None,
     joining: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="How windows are joined: 'blind' (overlapping, matched on what they share and on voices), 'given' "
-            "(overlapping, in the model's order), 'adjacent' (side by side, by voices), 'adjacent-given', "
+            help=f"How windows are joined: '{_JOINING}' (the default: overlapping, matched on what they share and on "
+            "voices), 'given' (overlapping, in the model's order), 'adjacent' (side by side, by voices), 'adjacent-given', "
             "'reference' (side by side, ordered by the true sources)."
         ),
-    ] = "blind",
+    ] = None,
     masks: Annotated[
         str, typer.Option(help="'ibm', 'irm', 'wiener' for models that leave the choice; their own by default.")
     ] = "",
@@ -119,6 +123,14 @@ def evaluate(
     """
     if mixtures is not None and mixtures < 1:
         raise UserError(f"--mixtures {mixtures}: give 1 or more")
+    if table1:
+        _refuse({"--joining": joining is not None}, "--table1 has its two ways of joining")
+    if long is not None:
+        _refuse({"--seconds": seconds is not None}, f"conversations have the minutes of --long {long:g}")
+    if list_ is not None:
+        made = {"--seconds": seconds is not None, "--sources": sources is not None}
+        _refuse(made, f"the mixtures are those of --list {list_}")
+    drawn: dict[str, Any] = {"sources": _SOURCES if sources is None else sources, "seed": seed}
     if output is not None:
         _prepare(output, force)
     with waiting("loading", quiet):
@@ -136,12 +148,18 @@ def evaluate(
             if assignment.partition(".")[0] not in table:
                 raise UserError(f"--set {assignment}: the tables are data and frontend, as in --set data.length=min")
             set_value(table, assignment)
+        ideal = _many(oracle) or (["ibm", "wiener"] if table1 or "oracle" in _many(model) else [])
+        if not ideal:
+            of_oracle = {f"--set {each}": True for each in set_ or () if each.startswith("frontend")}
+            _refuse({"--windows": bool(windows), **of_oracle}, "no ideal masks are asked for, as by --oracle wiener")
+        if all(name == "oracle" for name in _many(model)):
+            _refuse({"--masks": bool(masks) and not autoencoder, "--keep-noise": keep_noise}, "no model is evaluated")
         rows, rate = rows_of(
             _many(model),
             autoencoder,
-            joinings=_many(joining) if not table1 else ["reference", "blind"],
+            joinings=["reference", "blind"] if table1 else _many(joining or _JOINING),
             masks=_many(masks) or (["ibm", "wiener"] if table1 else []),
-            oracle=_many(oracle) or (["ibm", "wiener"] if table1 or model == "oracle" else []),
+            oracle=ideal,
             windows=[_number(window) for window in _many(windows)],
             frontend=Spec.of(table["frontend"]),
             device=device,
@@ -154,14 +172,12 @@ def evaluate(
         if any(others.values()):
             found_too = " and ".join(name for name, value in others.items() if value)
             raise UserError(f"--long goes without {found_too}: conversations have a table of their own")
-        options = {"seconds": 60 * long, "size": mixtures or CONVERSATIONS, "sources": sources, "seed": seed}
-        evaluate_conversations(rows, data, table["data"], output, quiet, rate=rate, **options)
+        drawn |= {"seconds": 60 * long, "size": mixtures or CONVERSATIONS}
+        evaluate_conversations(rows, data, table["data"], output, quiet, rate=rate, **drawn)
         return
-    size = mixtures or _MIXTURES
+    drawn |= {"seconds": _SECONDS if seconds is None else seconds, "size": mixtures or _MIXTURES}
     with waiting("loading", quiet):
-        dataset = evaluation_data(
-            data, table["data"], seconds=seconds, sources=sources, size=size, seed=seed, rate=rate, mixtures=list_
-        )
+        dataset = evaluation_data(data, table["data"], rate=rate, mixtures=list_, **drawn)
         if list_ is not None and not hasattr(dataset, "plan"):
             raise UserError(f"--list is for folders of speakers; data set {data!r} does not read lists")
         labels = [*BY, *_known_labels(by)]
@@ -194,6 +210,13 @@ def _known_labels(by: str) -> list[str]:
         if label not in LABELS:
             raise UserError(f"--by {label!r} is not known of mixtures; choose from {', '.join(LABELS)}")
     return _many(by)
+
+
+def _refuse(given: Mapping[str, bool], why: str) -> None:
+    """Refuse options if they were given, since they would change nothing."""
+    found = " and ".join(name for name, value in given.items() if value)
+    if found:
+        raise UserError(f"{found} would change nothing: {why}")
 
 
 def _number(text: str) -> float:

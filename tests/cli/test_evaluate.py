@@ -98,6 +98,9 @@ def test_saved_models_beside_oracle_and_autoencoder(tmp_path, capsys):
         )
     assert stop.value.code in (None, 0)
     table = capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["evaluate", f"oracle,{tmp_path / 'pair'}", "synthetic", *QUICK, "--windows", "1"])
+    assert "oracle wiener 1 s blind" in capsys.readouterr().out
     for row in ("oracle ibm", "autoencoder ibm", "autoencoder wiener", "pair ibm", "pair wiener"):
         assert f"{row} 0.5 s blind" in table
     message = refused(capsys, tmp_path / "single", "synthetic", *QUICK)
@@ -124,6 +127,17 @@ def test_saved_models_beside_oracle_and_autoencoder(tmp_path, capsys):
         (("oracle", "bundled", "--long", "1", "--by", "pair", "--table1"), "--long goes without --table1 and --by"),
         (("oracle", "bundled", "--sources", "9"), "mixtures of 9 speakers need as many; there are 6"),
         (("oracle", "bundled", "--list", "missing.csv"), "cannot read the list missing.csv"),
+        (
+            ("oracle", "bundled", "--list", "any.csv", "--seconds", "0", "--sources", "2"),
+            "--seconds and --sources would",
+        ),
+        (("oracle", "bundled", "--long", "1", "--seconds", "5"), "the minutes of --long 1"),
+        (("oracle", "bundled", "--table1", "--joining", "blind"), "--joining would change nothing: --table1 has"),
+        (
+            ("band-split-fast", "bundled", "--windows", "1", "--set", "frontend.hop=256"),
+            "--windows and --set frontend.hop=256 would change nothing: no ideal masks are asked for",
+        ),
+        (("oracle", "bundled", "--masks", "ibm", "--keep-noise"), "--masks and --keep-noise would change nothing"),
         (("oracle", "synthetic", "--list", "any.csv"), "data set 'synthetic' does not read lists"),
         (("oracle", "bundled", "--set", "data.lenght=min"), "lenght"),
         (("oracle", "bundled", "--set", "encoder.depth=18"), "the tables are data and frontend"),
