@@ -2,14 +2,14 @@
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from slotaudio.cli.evaluate_long import CONVERSATIONS, TIMELINES, evaluate_conversations
-from slotaudio.cli.options import Device, Force, Threads
+from slotaudio.cli.options import Device, Force, Threads, refuse_unused
 from slotaudio.cli.reporting import progress_bar, waiting
 from slotaudio.errors import DataError, UserError
 from slotaudio.writing import check_free
@@ -67,8 +67,8 @@ def evaluate(
         str | None,
         typer.Option(
             help=f"How windows are joined: '{_JOINING}' (the default: overlapping, matched on what they share and on "
-            "voices), 'given' (overlapping, in the model's order), 'adjacent' (side by side, by voices), 'adjacent-given', "
-            "'reference' (side by side, ordered by the true sources)."
+            "voices), 'given' (overlapping, in the model's order), 'adjacent' (side by side, by voices), "
+            "'adjacent-given', 'reference' (side by side, ordered by the true sources)."
         ),
     ] = None,
     masks: Annotated[
@@ -124,12 +124,12 @@ def evaluate(
     if mixtures is not None and mixtures < 1:
         raise UserError(f"--mixtures {mixtures}: give 1 or more")
     if table1:
-        _refuse({"--joining": joining is not None}, "--table1 has its two ways of joining")
+        refuse_unused({"--joining": joining is not None}, "--table1 has its two ways of joining")
     if long is not None:
-        _refuse({"--seconds": seconds is not None}, f"conversations have the minutes of --long {long:g}")
+        refuse_unused({"--seconds": seconds is not None}, f"conversations have the minutes of --long {long:g}")
     if list_ is not None:
         made = {"--seconds": seconds is not None, "--sources": sources is not None}
-        _refuse(made, f"the mixtures are those of --list {list_}")
+        refuse_unused(made, f"the mixtures are those of --list {list_}")
     drawn: dict[str, Any] = {"sources": _SOURCES if sources is None else sources, "seed": seed}
     if output is not None:
         _prepare(output, force)
@@ -151,9 +151,13 @@ def evaluate(
         ideal = _many(oracle) or (["ibm", "wiener"] if table1 or "oracle" in _many(model) else [])
         if not ideal:
             of_oracle = {f"--set {each}": True for each in set_ or () if each.startswith("frontend")}
-            _refuse({"--windows": bool(windows), **of_oracle}, "no ideal masks are asked for, as by --oracle wiener")
+            refuse_unused(
+                {"--windows": bool(windows), **of_oracle}, "no ideal masks are asked for, as by --oracle wiener"
+            )
         if all(name == "oracle" for name in _many(model)):
-            _refuse({"--masks": bool(masks) and not autoencoder, "--keep-noise": keep_noise}, "no model is evaluated")
+            refuse_unused(
+                {"--masks": bool(masks) and not autoencoder, "--keep-noise": keep_noise}, "no model is evaluated"
+            )
         rows, rate = rows_of(
             _many(model),
             autoencoder,
@@ -210,13 +214,6 @@ def _known_labels(by: str) -> list[str]:
         if label not in LABELS:
             raise UserError(f"--by {label!r} is not known of mixtures; choose from {', '.join(LABELS)}")
     return _many(by)
-
-
-def _refuse(given: Mapping[str, bool], why: str) -> None:
-    """Refuse options if they were given, since they would change nothing."""
-    found = " and ".join(name for name, value in given.items() if value)
-    if found:
-        raise UserError(f"{found} would change nothing: {why}")
 
 
 def _number(text: str) -> float:

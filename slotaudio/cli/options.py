@@ -1,5 +1,6 @@
 """Options that several commands have, each with the same meaning and the same words."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -33,3 +34,18 @@ def channel_number(text: str) -> int | None:
     if not text.isdecimal() or int(text) < 1:
         raise UserError(f"--channel {text!r}: give a number from 1, or 'mix'")
     return int(text)
+
+
+def refuse_unused(given: Mapping[str, bool], why: str) -> None:
+    """Refuse options that would change nothing.
+
+    Args:
+        given: by name, whether an option was given.
+        why: it would change nothing.
+
+    Raises:
+        UserError: at least one was.
+    """
+    found = " and ".join(name for name, value in given.items() if value)
+    if found:
+        raise UserError(f"{found} would change nothing: {why}")
