@@ -150,15 +150,20 @@ def serve(models: Sequence[str], host: str, port: int | None, longest: float, br
         browser: open one.
     """
     with tempfile.TemporaryDirectory(prefix="slotaudio-") as folder:
-        page(models or bundled_first(), longest, folder).launch(
+        blocks = page(models or bundled_first(), longest, folder)
+        _, address, _ = blocks.launch(
             server_name=host,
             server_port=port,
             share=False,
+            quiet=True,  # gradio would offer a public address here
+            prevent_thread_lock=True,
             inbrowser=browser,
             max_file_size=_SIZE,
             allowed_paths=[folder],
             theme=gradio.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
         )
+        print(f"The page: {address} (Ctrl-C ends it)", flush=True)
+        blocks.block_thread()
 
 
 def bundled_first() -> list[str]:

@@ -5,27 +5,42 @@ from typing import Annotated
 
 import typer
 
-from slotaudio.cli.options import Model
+from slotaudio.cli.options import Model, refuse_unused
 from slotaudio.cli.reporting import waiting
 from slotaudio.errors import UserError
 from slotaudio.writing import make_folder
 
+_FOLDER, _HOST, _LONGEST = "slotaudio-demo", "127.0.0.1", 10.0
+
 
 def demo(
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for sounds and picture; made if missing.")
-    ] = Path("slotaudio-demo"),
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            help=f"Folder for sounds and picture, made if missing; {_FOLDER} by default.",
+        ),
+    ] = None,
     model: Model = "default",
-    number: Annotated[int, typer.Option(help="Which of the bundled mixtures, from 1.")] = 1,
+    number: Annotated[
+        int | None, typer.Option(help="Which of the bundled mixtures, from 1; the first by default.")
+    ] = None,
     web: Annotated[
         bool, typer.Option("--web", help="Serve a page instead: upload or record, listen, look, download.")
     ] = False,
     host: Annotated[
-        str, typer.Option(help="With --web: 0.0.0.0 lets others in the network use the page.")
-    ] = "127.0.0.1",
+        str | None,
+        typer.Option(help=f"With --web: {_HOST} by default; 0.0.0.0 lets others in the network use the page."),
+    ] = None,
     port: Annotated[int | None, typer.Option(help="With --web: the first free one from 7860 by default.")] = None,
-    longest: Annotated[float, typer.Option(metavar="MINUTES", help="With --web: longest recording.")] = 10.0,
-    browser: Annotated[bool, typer.Option(help="With --web: open a browser.")] = True,
+    longest: Annotated[
+        float | None, typer.Option(metavar="MINUTES", help=f"With --web: longest recording; {_LONGEST:g} by default.")
+    ] = None,
+    browser: Annotated[
+        bool | None, typer.Option("--browser/--no-browser", help="With --web: open a browser, as is the default.")
+    ] = None,
 ) -> None:
     """Separate a bundled mixture of two real voices that no bundled model was trained on.
 
@@ -33,8 +48,14 @@ def demo(
     separating brought each source out (SI-SDRi, in decibels). An earlier demo in the same folder is replaced.
     """
     if web:
-        _serve(model, host, port, longest, browser)
+        files = {"--output": output is not None, "--number": number is not None}
+        refuse_unused(files, "the page of --web takes recordings in the browser, and gives their sources there")
+        limit = _LONGEST if longest is None else longest
+        _serve(model, _HOST if host is None else host, port, limit, browser is not False)
         return
+    serving = {"--host": host, "--port": port, "--longest": longest, "--browser/--no-browser": browser}
+    refuse_unused({name: value is not None for name, value in serving.items()}, "there is no page without --web")
+    output, number = Path(_FOLDER) if output is None else output, 1 if number is None else number
     with waiting("loading the model"):
         from slotaudio import audio, metrics
         from slotaudio.data.bundled import demo_list, speech

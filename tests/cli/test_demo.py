@@ -29,7 +29,15 @@ def test_the_demo_writes_sounds_and_a_picture_and_prints_the_improvement(tiny_mo
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"), [(["--number", "99"], "there is no mixture 99"), (["-o", "{file}"], "cannot be made")]
+    ("arguments", "message"),
+    [
+        (["--number", "99"], "there is no mixture 99"),
+        (["-o", "{file}"], "cannot be made"),
+        (["--host", "0.0.0.0", "--port", "80"], "--host and --port would change nothing: there is no page without"),
+        (["--longest", "0"], "--longest would"),
+        (["--no-browser"], "--browser/--no-browser would"),
+        (["--web", "--no-browser", "--number", "2"], "--output and --number would change nothing: the page"),
+    ],
 )
 def test_what_the_demo_cannot_do(tiny_model, tmp_path, capsys, arguments, message):
     (tmp_path / "file").write_text("")

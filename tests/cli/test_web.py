@@ -50,13 +50,15 @@ def test_a_mixture_gives_what_separate_gives_and_bad_uploads_a_sentence(tmp_path
         port = free.getsockname()[1]
     page = [sys.executable, "-m", "slotaudio", "demo", "--web", "--no-browser", "--longest", "0.2"]
     environment = {**os.environ, "GRADIO_TEMP_DIR": str(tmp_path / "cache"), "GRADIO_ANALYTICS_ENABLED": "False"}
-    with subprocess.Popen([*page, "--port", str(port)], env=environment, stdout=subprocess.DEVNULL) as server:
+    with subprocess.Popen([*page, "--port", str(port)], env=environment, stdout=subprocess.PIPE, text=True) as server:
         try:
             wait_for(f"http://127.0.0.1:{port}", server)
             command = [sys.executable, "-W", "ignore", "-c", ASK, f"http://127.0.0.1:{port}"]
             asked = subprocess.run([*command, mixture, text, long], env=environment, capture_output=True, check=True)
         finally:
             server.terminate()
+        assert server.stdout.readline() == f"The page: http://127.0.0.1:{port}/ (Ctrl-C ends it)\n"
+        assert "share" not in server.stdout.read()  # gradio's hint, how to make the page public
     answer, unreadable, too_long = (json.loads(line) for line in asked.stdout.splitlines())
     assert answer[0].startswith("**2 of 2 slots**")
     for player, file in zip(answer[1:3], Separator.from_pretrained().separate_file(mixture, tmp_path), strict=True):
