@@ -13,13 +13,16 @@ class SlotaudioError(Exception):
         args: the sentence.
         page: of the documentation that explains more, such as ``"howto/own-data#librimix"``; that of the class by
             default. Where to read it is a note of the exception: tracebacks and the command line show it.
+        on_command_line: the sentence in the words of the command line, where those differ from Python's.
     """
 
     exit_code = 1
     page: str | None = None
+    on_command_line: str | None = None
 
-    def __init__(self, *args: object, page: str | None = None) -> None:
+    def __init__(self, *args: object, page: str | None = None, on_command_line: str | None = None) -> None:
         super().__init__(*args)
+        self.on_command_line = on_command_line
         self.page = page or self.page
         if self.page:
             self.add_note(f"See {documentation(self.page)}")
@@ -62,7 +65,7 @@ class OutputExists(UserError):
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        super().__init__(path)
+        super().__init__(path, on_command_line=f"{path} exists already; --force replaces it")
         self.path = path
 
     def __str__(self) -> str:

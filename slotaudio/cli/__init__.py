@@ -29,7 +29,7 @@ from slotaudio.cli import (
     train,
 )
 from slotaudio.cli.plugin_commands import with_plugins
-from slotaudio.cli.reporting import report
+from slotaudio.cli.reporting import as_called, report
 from slotaudio.pluginmanager import plugin_manager
 
 app = typer.Typer(
@@ -101,7 +101,7 @@ def _one_line(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
     told = getattr(message, "on_command_line", message)  # a warning that differs there, as `ChannelWarning` does
-    return f"slotaudio: warning: {told}\n"  # a user needs the sentence, not the place in the source
+    return f"slotaudio: warning: {as_called(told)}\n"  # a user needs the sentence, not the place in the source
 
 
 def _printable(error: UnicodeError) -> tuple[str | bytes, int]:

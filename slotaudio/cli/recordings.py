@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from slotaudio.cli.reporting import report
+from slotaudio.cli.reporting import call, report
 from slotaudio.errors import OutputExists, UserError
 
 _FILES = (".flac", ".mp3", ".npz", ".ogg", ".rttm", ".wav")
@@ -25,6 +25,7 @@ def spooled(path: Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="slotaudio-") as folder:
         copy = Path(folder) / ("stdin" if stdin else path.name)
+        call(copy, "stdin" if stdin else str(path))
         with copy.open("wb") as whole:
             if stdin:
                 shutil.copyfileobj(sys.stdin.buffer, whole)

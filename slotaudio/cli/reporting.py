@@ -6,24 +6,38 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from slotaudio.errors import OutputExists, SlotaudioError, documentation
+from slotaudio.errors import SlotaudioError, documentation
 from slotaudio.pluginmanager import plugin_manager, prints_to_stderr
+
+_CALLED: dict[str, str] = {}
+"""What copies of recordings are called in messages."""
+
+
+def call(path: os.PathLike[str], name: str) -> None:
+    """Let messages call a file by the name that a user knows, from now on."""
+    _CALLED[os.fspath(path)] = name
+
+
+def as_called(message: object) -> str:
+    """Return a message in which files have the names that a user knows."""
+    text = str(message)
+    for path, name in _CALLED.items():
+        text = text.replace(path, name)
+    return text
 
 
 def report(error: Exception) -> int:
     """Print one message, or with ``--debug`` the traceback; return the exit code that the error asks for."""
     if os.environ.get("SLOTAUDIO_DEBUG"):
         traceback.print_exception(error)
-    elif isinstance(error, OutputExists):
-        print(f"slotaudio: error: {error.path} exists already; --force replaces it", file=sys.stderr)
     elif isinstance(error, SlotaudioError):
         explained = f" (see {documentation(error.page)})" if error.page else ""
-        print(f"slotaudio: error: {error}{explained}", file=sys.stderr)
+        print(f"slotaudio: error: {as_called(error.on_command_line or error)}{explained}", file=sys.stderr)
     else:
         plugin = plugin_manager().raised_by(error)
         culprit = f"plug-in {plugin!r}" if plugin else "slotaudio"
         print(
-            f"slotaudio: error: unexpected {type(error).__name__}: {error}\n"
+            f"slotaudio: error: unexpected {type(error).__name__}: {as_called(error)}\n"
             f"This is a defect of {culprit}; `slotaudio --debug ...` shows where.",
             file=sys.stderr,
         )

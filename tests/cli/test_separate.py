@@ -280,6 +280,28 @@ def test_what_comes_through_a_pipe_is_separated(tiny_model, tmp_path, name):
     assert sum(audio.read(file)[0] for file in goal.iterdir()).shape == (1, RATE)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="no named pipes")
+@pytest.mark.parametrize("name", ["-", "call"])
+def test_messages_call_what_comes_through_a_pipe_by_its_name(tiny_model, tmp_path, name):
+    stereo = recording(tmp_path / "talk.wav", channels=2).read_bytes()
+    path = tmp_path / name if name == "call" else name
+    called = path if name == "call" else "stdin"
+    if name == "call":
+        os.mkfifo(path)
+    for sent, message in (
+        (b"", f"slotaudio: error: {called} is empty (0 bytes)"),
+        (b"letter", f"slotaudio: error: {called} cannot be read"),
+        (stereo, f"slotaudio: warning: {called} has 2 channels"),
+    ):
+        (tmp_path / "sent").write_bytes(sent)
+        with (tmp_path / "sent").open("rb") as stdin:
+            running = start("separate", path, "-o", tmp_path / "out", "-m", tiny_model, stdin=stdin)
+        if name == "call":
+            path.write_bytes(sent)
+        _, err = running.communicate(timeout=120)
+        assert err.startswith(message)
+
+
 def test_one_channel_is_taken_where_it_is_asked_for(tiny_model, tmp_path, capsys, recwarn):
     path = recording(tmp_path / "call.wav", 1.0, channels=2)
     code, _, err = run("separate", capsys, path, "-o", tmp_path / "out", "-m", tiny_model, "--channel", "2")

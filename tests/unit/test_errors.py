@@ -66,8 +66,11 @@ def test_the_command_line_and_tracebacks_show_where_to_read(monkeypatch, capsys)
     assert capsys.readouterr().err == told
     report(UserError("so"))
     assert capsys.readouterr().err == "slotaudio: error: so\n"
+    report(UserError("a larger `size`", on_command_line="a larger --size"))
+    assert capsys.readouterr().err == "slotaudio: error: a larger --size\n"
     with pytest.raises(UserError) as caught:
         raise UserError("so", page="design")
     assert caught.value.__notes__ == ["See https://example.org/design.html"]
     again = pickle.loads(pickle.dumps(caught.value))  # from a worker's process
+    assert again.on_command_line is None
     assert (str(again), again.page, again.__notes__) == ("so", "design", caught.value.__notes__)
