@@ -159,7 +159,7 @@ def extract(
     similarities = same_voice(wanted, voices.finish())
     slot = int(similarities.argmax())
     if similarities[slot] < least:
-        warnings.warn(_nobody(name, "the example", similarities, least), SeparationWarning, stacklevel=3)
+        warnings.warn(_nobody(name, "the example", similarities, least, "`least`"), SeparationWarning, stacklevel=3)
     source = like(sources[slot][None, None, None] if wave.ndim == 1 else sources[slot][None, None], wave)[0]
     return Extracted(source, rate, slot, tuple(similarities.tolist()))
 
@@ -228,7 +228,8 @@ def extract_file(
             similarities = same_voice(wanted, voices.finish())
             slot = int(similarities.argmax())
             if similarities[slot] < least:
-                raise UserError(_nobody(str(path), str(example), similarities, least))
+                found = str(path), str(example), similarities, least
+                raise UserError(_nobody(*found, "`least`"), on_command_line=_nobody(*found, "--least"))
             chosen.append(slot)
             outputs.commit()
     return Extracted(goal, info.sample_rate, slot, tuple(similarities.tolist()))
@@ -257,9 +258,9 @@ def voice_of(
     return said
 
 
-def _nobody(recording: str, example: str, similarities: Float[Tensor, " voices"], least: float) -> str:
+def _nobody(recording: str, example: str, similarities: Float[Tensor, " voices"], least: float, option: str) -> str:
     found = ", ".join(f"slot{slot} {similarity:.0%}" for slot, similarity in enumerate(similarities.tolist(), start=1))
     return (
         f"no voice in {recording} is similar to {example} (probabilities: {found}; {least:.0%} is asked for): give a "
-        "longer example from the same microphone, or a smaller least similarity"
+        f"longer example from the same microphone, or a smaller {option}"
     )

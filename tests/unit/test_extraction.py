@@ -107,8 +107,10 @@ def test_nobody_matches(two, tmp_path):
     soundfile.write(tmp_path / "mixture.wav", mixture[0].numpy(), RATE)
     soundfile.write(tmp_path / "stranger.wav", utterance("2414", 0)[0].numpy(), RATE)
     paths = (tmp_path / "mixture.wav", tmp_path / "stranger.wav", tmp_path / "voice.wav")
-    with pytest.raises(UserError, match=r"no voice in .*mixture\.wav is similar to .*stranger\.wav"):
+    with pytest.raises(UserError, match=r"no voice in .*mixture\.wav is similar to .*stranger\.wav") as refused:
         extract_file(separator, *paths)
+    assert str(refused.value).endswith("or a smaller `least`")
+    assert refused.value.on_command_line == str(refused.value).replace("`least`", "--least")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mixture.wav", "stranger.wav"]
     assert extract_file(separator, *paths, least=0.0).similarity < 0.5
     assert paths[2].exists()
