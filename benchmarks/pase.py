@@ -159,7 +159,7 @@ def ignorant(workers: PaseWorkers, batch: Batch) -> dict[str, float]:
 
 def print_probes(folder: SpeechFolder, features: Mapping[str, Embedder], folds: int, examples: int) -> None:
     """Print what a linear classifier makes of the features."""
-    found = list(probe(folder, features, ("frame", "window"), window=0.25, folds=folds, most=examples))
+    found = list(probe(folder, features, ("frame", "window"), window=0.25, folds=folds, examples=examples))
     first = found[0]
     print("## Who speaks?\n")
     print(

@@ -93,6 +93,8 @@ def arguments() -> argparse.Namespace:
         help="a folder for each preset and the table (default: %(default)s)",
     )
     asked = parser.parse_args()
+    if asked.mixtures is not None and asked.mixtures < 1:
+        parser.error(f"--mixtures {asked.mixtures}: give 1 or more")
     root = Path(asked.librispeech or ".")
     for folder in filter(None, (asked.librispeech, asked.librimix_metadata, asked.unseen)):
         if not Path(folder).is_dir():

@@ -88,7 +88,7 @@ def probe(
                 window=window,
                 folds=folds,
                 utterances=utterances,
-                most=examples,
+                examples=examples,
                 mixed=mixed,
                 seed=seed,
                 progress=advance,

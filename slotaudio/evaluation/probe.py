@@ -58,7 +58,7 @@ def probe(
     window: float = 0.25,
     folds: int = 5,
     utterances: int = 20,
-    most: int = 20000,
+    examples: int = 20000,
     mixed: bool = False,
     seed: int = 0,
     progress: Callable[[float], None] | None = None,
@@ -85,7 +85,7 @@ def probe(
         window: in seconds.
         folds: 2 or more.
         utterances: of each speaker, at most; drawn by chance.
-        most: examples that a classifier is fitted on, drawn by chance where there are more.
+        examples: that a classifier is fitted on, drawn by chance where there are more.
         mixed: let another speaker talk over every utterance: one of the same fold, so that no utterance is both
             fitted on and tested.
         seed: decides what is drawn.
@@ -94,7 +94,7 @@ def probe(
     Raises:
         UserError: an option out of range, fewer than two speakers with two utterances, or nobody is heard.
     """
-    _check(spans, window, folds, utterances, most)
+    _check(spans, window, folds=folds, utterances=utterances, examples=examples)
     rng = np.random.default_rng(seed)
     dealt = _deal(folder, folds, utterances, rng)
     over = _partners(dealt, rng) if mixed else [None] * len(dealt)
@@ -112,18 +112,20 @@ def probe(
                 f"{len(dealt)} utterances; give a folder of recordings that are not silent"
             )
         for span in spans:
-            yield _probe(name, span, [_pooled(each, span, window) for each in heard], folds, most, seed)
+            yield _probe(name, span, [_pooled(each, span, window) for each in heard], folds, examples, seed)
 
 
-def _check(spans: Sequence[str], window: float, folds: int, utterances: int, most: int) -> None:
+def _check(spans: Sequence[str], window: float, **numbers: int) -> None:
     for span in spans:
         if span not in SPANS:
             raise UserError(f"span {span!r} is not known; choose {', '.join(SPANS)}")
-    if not spans or window <= 0 or folds < 2 or utterances < 2 or most < 2:
-        raise UserError(
-            f"window = {window}, folds = {folds}, utterances = {utterances}, most = {most}, {len(spans)} spans: "
-            "give a window of more than 0 seconds, at least one span, and 2 or more of all else"
-        )
+    if not spans:
+        raise UserError(f"no span: choose from {', '.join(SPANS)}")
+    if window <= 0:
+        raise UserError(f"window = {window:g}: give a window of more than 0 seconds")
+    for name, number in numbers.items():
+        if number < 2:
+            raise UserError(f"{name} = {number}: give 2 or more")
 
 
 def _deal(folder: SpeechFolder, folds: int, utterances: int, rng: np.random.Generator) -> list[tuple[int, int, str]]:

@@ -152,7 +152,9 @@ def source_range(sources: int | str | Sequence[int] | None, slots: int) -> tuple
     least, most = (sources, sources) if isinstance(sources, int) else (min(sources, default=0), max(sources, default=0))
     if least < 1 or (not isinstance(sources, int) and (len(sources) > 2 or list(sources) != sorted(sources))):
         raise UserError(
-            f"sources {given!r}: give a number, the least and the most as in 2-3, or {UNKNOWN!r}", page=_EXPLAINED
+            f"{given!r} does not say how many sources there are: give a number, the least and the most as in 2-3, or "
+            f"{UNKNOWN!r}",
+            page=_EXPLAINED,
         )
     if most > slots:
         raise UserError(

@@ -34,7 +34,10 @@ def test_table_and_file(tiny_model, tmp_path, capsys):
     ("arguments", "message"),
     [
         (["bundled", "--span", "word"], "span 'word' is not known"),
-        (["bundled", "--folds", "1"], "2 or more"),
+        (["bundled", "--folds", "1"], "error: folds = 1: give 2 or more"),
+        (["bundled", "--examples", "1"], "error: examples = 1: give 2 or more"),
+        (["bundled", "--window", "0"], "error: window = 0: give"),
+        (["bundled", "--span", ","], "error: no span: choose from frame,"),
         (["bundled", "--features", "mfc"], "Did you mean 'mfcc'?"),
         (["nowhere"], "no such folder: nowhere"),
         (["nowhere", "--force", "-o", "/"], "/ is a folder"),
@@ -57,4 +60,4 @@ def test_the_options_of_a_probe_reach_it(capsys, monkeypatch):
     options = ["--mixed", "--window", 0.5, "--folds", 3, "--utterances", 4, "--examples", 50, "--seed", 6]
     run("probe", capsys, "bundled", "--features", "mfcc", "-q", *options)
     del given["progress"]
-    assert given == {"mixed": True, "window": 0.5, "folds": 3, "utterances": 4, "most": 50, "seed": 6}
+    assert given == {"mixed": True, "window": 0.5, "folds": 3, "utterances": 4, "examples": 50, "seed": 6}

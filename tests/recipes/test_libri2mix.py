@@ -37,6 +37,14 @@ def test_every_variant_composes(monkeypatch):
         assert model.slots == (1 if name == "autoencoder" else 2)
 
 
+def test_no_mixtures_to_test_on_are_refused_in_the_words_of_the_option(monkeypatch, capsys):
+    asked(monkeypatch, "--small --mixtures 0")
+    with pytest.raises(SystemExit) as refused:
+        runpy.run_path(SCRIPT)["main"]()
+    assert refused.value.code == 2
+    assert "error: --mixtures 0: give 1 or more" in capsys.readouterr().err
+
+
 def test_trains_goes_on_evaluates_and_exports(monkeypatch, tmp_path, capsys):
     asked(monkeypatch, *TINY, f"-o {tmp_path}")
     runpy.run_path(SCRIPT, run_name="__main__")

@@ -112,7 +112,7 @@ def test_the_slot_that_follows_a_voice_is_taken():
 
 def test_with_another_voice_over_it_features_of_both_tell_less(speakers):
     def accuracy(mixed):
-        (row,) = probe(speakers, {"mfcc": embedder("mfcc")}, ["frame"], folds=2, most=2000, mixed=mixed)
+        (row,) = probe(speakers, {"mfcc": embedder("mfcc")}, ["frame"], folds=2, examples=2000, mixed=mixed)
         return row.accuracy
 
     assert 0.4 < accuracy(True) < accuracy(False) - 0.2
