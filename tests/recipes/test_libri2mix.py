@@ -45,6 +45,20 @@ def test_no_mixtures_to_test_on_are_refused_in_the_words_of_the_option(monkeypat
     assert "error: --mixtures 0: give 1 or more" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("gpu", "options", "told"), [(False, "", True), (False, "--small", False), (True, "", False)])
+def test_who_starts_the_papers_size_on_a_cpu_is_told_what_it_takes(monkeypatch, tmp_path, capsys, gpu, options, told):
+    def train(*arguments, **options):
+        raise KeyboardInterrupt
+
+    asked(monkeypatch, f"{options} -o {tmp_path}")
+    monkeypatch.setattr("torch.accelerator.is_available", lambda: gpu)
+    main = runpy.run_path(SCRIPT)["main"]
+    monkeypatch.setitem(main.__globals__, "train", train)
+    with pytest.raises(KeyboardInterrupt):
+        main()
+    assert ("57 GB" in capsys.readouterr().err) is told
+
+
 def test_trains_goes_on_evaluates_and_exports(monkeypatch, tmp_path, capsys):
     asked(monkeypatch, *TINY, f"-o {tmp_path}")
     runpy.run_path(SCRIPT, run_name="__main__")
