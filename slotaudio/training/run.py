@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Iterator, Mapping, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -246,16 +245,15 @@ def _unused(model: SlotModel, objective: Any, training: Any) -> list[str]:
 
 
 def _warn_of_shared_speakers(training: Any, validation: Any) -> None:
-    shared = {
-        speaker
-        for one, other in product(_folders(training), _folders(validation))
-        if one.path.resolve() == other.path.resolve()
-        for speaker in set(one.speakers) & set(other.speakers)
-    }
+    """Warn of speakers of one name, in one folder or in two, which may be copies or other sentences of theirs."""
+    trained, heard = ({name for each in _folders(part) for name in each.speakers} for part in (training, validation))
+    shared = sorted(trained & heard)
     if shared:
+        many = f"{len(shared)} speakers are" if len(shared) > 1 else "1 speaker is"
         print(
-            f"slotaudio: warning: {len(shared)} speakers are in training and in validation, whose figures will "
-            "flatter: give validation a folder of other speakers, or, for data sets with that option, set "
+            f"slotaudio: warning: {many} in training and in validation, going by the names of "
+            f"their folders ({', '.join(shared[:3])}{', ...' * (len(shared) > 3)}), and its figures will flatter: give "
+            "validation a folder of other speakers, or, for data sets with that option, set "
             "data.train.split=train and data.validation.split=validation",
             file=sys.stderr,
         )

@@ -1,11 +1,13 @@
 """Training: what is logged, what is refused, and what happens when something goes wrong."""
 
 import json
+import shutil
 
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from slotaudio.data.speech import SpeechFolder
 from slotaudio.errors import UserError
 from slotaudio.objectives.supervised import Supervised
 from slotaudio.recipe import load_recipe
@@ -75,6 +77,21 @@ def test_speakers_of_training_in_validation_are_told_of(script, capsys, part, to
     changes = [f"data.train={mixtures['train']}", f"data.validation={mixtures[part]}"]
     script.train("run", *changes, "model.window=0.5", "train.steps=1")
     assert ("speakers are in training and in validation" in capsys.readouterr().err) == told
+
+
+def test_so_are_those_of_a_copy(script, capsys, tmp_path):
+    names = list(SpeechFolder("bundled:dev").speakers)[:2]
+    for speaker in names:
+        shutil.copytree(SpeechFolder("bundled:dev").path / speaker, tmp_path / "copy" / speaker)
+    changes = [
+        f"data.{part}={{name='folder', path='{path}', seconds=0.5, size=2}}"
+        for part, path in (("train", tmp_path / "copy"), ("validation", "bundled:dev"))
+    ]
+    script.train("run", *changes, "train.steps=1")
+    assert (
+        f"2 speakers are in training and in validation, going by the names of their folders ({', '.join(names)})"
+        in (capsys.readouterr().err)
+    )
 
 
 def test_pictures_and_sound_are_logged(script):
