@@ -18,7 +18,7 @@ _COMPARED, _COMMON, _DEAD = 3.0, 0.25, 1e-4
 they are told of; share of the loudest one's power below which a channel is dead."""
 
 _FADE = 0.02
-"""Seconds in which a channel comes into the mix of those that were heard before it."""
+"""Seconds for which a channel of zeros stays in the mix once another is heard, then goes out of it, and comes in."""
 
 _NEVER = 2**62
 
@@ -80,10 +80,10 @@ def channel_map(
 class MixDown:
     """Mix the channels of a recording, block by block, and say so; and say if they turn out to have little in common.
 
-    The mix is the mean of the channels that were heard so far: one that is nothing but zeros has no share, and what is
-    heard in the others is as loud as in them. Nobody knows beforehand whether such a channel stays silent. One that
-    does not comes in within 20 ms; from there on the mix is the mean with it, and what was heard before it softer. To
-    add it at full level instead would drive the mix beyond full scale.
+    The mix is the mean of the channels that were heard so far: one that is nothing but zeros has no share from 40 ms
+    after another is heard, and what is heard in the others is as loud as in them. Nobody knows beforehand whether such
+    a channel stays silent. One that does not comes in within 20 ms; from there on the mix is the mean with it, and what
+    was heard before it softer. To add it at full level instead would drive the mix beyond full scale.
 
     Where each person of a call has a channel, one is silent while the other speaks, and the mean has no more power than
     that of unrelated signals. Power is that of the differences of samples, which know no offset.
@@ -119,10 +119,15 @@ class MixDown:
         if begins.any():  # of a block without samples there is no first one
             self._begun = torch.where(begins, start + heard.byte().argmax(dim=-1), self._begun)
         begun = rearrange(self._begun, "batch channels -> batch channels 1")
-        # channels that begin together, as they usually do, have nothing to come into
-        fade = (begun - begun.amin(dim=1, keepdim=True)).clamp(max=self._fade)
-        share = ((torch.arange(start, self._passed) - begun + 1) / (fade + 1)).clamp(0, 1)
-        return (share * wave).sum(dim=1, keepdim=True) / share.sum(dim=1, keepdim=True).clamp(min=1)
+        onset = begun.amin(dim=1, keepdim=True)  # of the first channel that is heard
+        time = torch.arange(start, self._passed)
+        since = (self._left(begun - onset) + (time - begun + 1) / self._fade).clamp(max=1)
+        share = torch.where(time < begun, self._left(time - onset), since)
+        return (share * wave).sum(dim=1, keepdim=True) / share.sum(dim=1, keepdim=True)
+
+    def _left(self, samples: Tensor) -> Tensor:
+        """Return the share that a channel of zeros still has so long after another one was heard."""
+        return 1 - (samples / self._fade - 1).clamp(0, 1)
 
     def _compare(self, wave: Float[Tensor, "batch channels time"]) -> None:
         channels = wave.shape[1]
