@@ -173,9 +173,7 @@ def bundled_first() -> list[str]:
 
 def _seconds(path: Path) -> float:
     with audio.AudioReader(path) as reader:
-        if reader.info.frames is not None:
-            return reader.info.frames / reader.info.sample_rate
-        return sum(block.shape[-1] for block in reader) / reader.info.sample_rate
+        return reader.count() / reader.info.sample_rate
 
 
 def _examples(folder: Path) -> list[Path]:

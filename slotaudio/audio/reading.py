@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from slotaudio.audio.mp3 import decoder_silenced, has_index, is_mp3
+from slotaudio.audio.opening import open_file, promised
 from slotaudio.errors import AudioFileError
 
 Pathlike = str | os.PathLike[str]
@@ -36,7 +36,8 @@ class AudioInfo:
     sample_rate: int
     channels: int
     frames: int | None
-    """Samples per channel; None for an MP3 file without an index, whose length is a guess."""
+    """Samples per channel; None where the header does not say: an MP3 file without an index, a FLAC file that was
+    written to a pipe. `AudioReader.count` decodes such a file."""
     format: str
     subtype: str
 
@@ -65,22 +66,20 @@ class AudioReader:
         self.block = block
         _check_path(self.path)
         self._mp3 = is_mp3(self.path)
-        self._bytes = open(self.path, "rb")  # noqa: SIM115  (closed with the reader)
         with self._quietly():
             try:
-                # not the name, which soundfile takes in UTF-8 only
-                self._file = soundfile.SoundFile(self._bytes if self._mp3 else self._bytes.fileno(), closefd=False)
+                self._file, self._bytes = open_file(self.path, callbacks=self._mp3)
             except soundfile.LibsndfileError as error:
-                self._bytes.close()
                 why = _why_unreadable(self.path, error)
                 raise AudioFileError(f"{self.path} cannot be read: {why}", page=_EXPLAINED) from None
         file = self._file
+        tells = file.counted and (file.format != "MP3" or has_index(self.path))
         self.info = AudioInfo(
             self.path,
             file.samplerate,
             file.channels,
-            _promised(file) if file.format != "MP3" or has_index(self.path) else None,
-            file.format,
+            promised(file) if tells else None,
+            "WAV" if file.format == "RAW" else file.format,  # see open_file
             file.subtype,
         )
         try:
@@ -102,7 +101,7 @@ class AudioReader:
 
     def __iter__(self) -> Iterator[Float[Tensor, "channels time"]]:
         """Yield the whole file block by block, from its start."""
-        self._file.seek(0)
+        self._seek(0)
         empty = True
         for wave in self._rest(0):
             if wave.shape[-1]:
@@ -110,6 +109,14 @@ class AudioReader:
                 yield wave
         if empty:
             raise AudioFileError(f"{self.path} holds no samples")
+
+    def count(self) -> int:
+        """Return the samples per channel: what the header says, or, if it does not, after decoding all of them.
+
+        Raises:
+            AudioFileError: as for the class.
+        """
+        return sum(wave.shape[-1] for wave in self) if self.info.frames is None else self.info.frames
 
     def read(self, start: int = 0, stop: int | None = None) -> Float[Tensor, "channels time"]:
         """Read samples `start` to `stop` (the end by default) without decoding the rest.
@@ -119,7 +126,7 @@ class AudioReader:
         """
         if self.info.frames and start > self._file.frames:
             raise self._ends_early(self._file.frames, max(start, self.info.frames))
-        self._file.seek(start)
+        self._seek(start)
         if stop is None:
             return torch.cat(list(self._rest(start)), dim=1)
         wave = self._read(stop - start, start)
@@ -145,7 +152,8 @@ class AudioReader:
         if self.info.frames is not None and position < self.info.frames - slack:
             raise self._ends_early(position, self.info.frames)
         # libsndfile guesses how long an MP3 file without an index is, and stops there
-        if self.info.frames is None and self.path.stat().st_size - self._bytes.tell() > 4096:
+        guessed = self.info.format == "MP3" and self.info.frames is None
+        if guessed and self.path.stat().st_size - self._bytes.tell() > 4096:
             raise AudioFileError(
                 f"{self.path} has no index, so that only its first {position / self.info.sample_rate:.2f} s can be "
                 f"decoded; convert it first: {_conversion(self.path)}",
@@ -154,10 +162,18 @@ class AudioReader:
 
     def _goes_back(self, position: int) -> bool:
         try:
-            self._file.seek(position)
-        except soundfile.LibsndfileError:
+            self._seek(position)
+        except AudioFileError:
             return False
         return True
+
+    def _seek(self, position: int) -> None:
+        try:
+            self._file.seek(position)
+        except soundfile.LibsndfileError:
+            seconds = position / self.info.sample_rate
+            found = f"ends before {seconds:.2f} s, or is damaged there" if position else "holds no samples to be read"
+            raise AudioFileError(f"{self.path} {found}: {_CURE}", page=_EXPLAINED) from None
 
     def _read(self, count: int, position: int) -> Float[Tensor, "channels time"]:
         with self._quietly():
@@ -256,15 +272,3 @@ def _check_header(info: AudioInfo) -> None:
         )
     if info.frames == 0:
         raise AudioFileError(f"{info.path} holds no samples (a header and nothing after it)")
-
-
-def _promised(file: soundfile.SoundFile) -> int:
-    """Return how many samples a header promises.
-
-    libsndfile clips a WAV header's promise to what is there and only logs that it did; programs that write to a pipe
-    promise the maximum, which is no damage.
-    """
-    clipped = re.search(r"^\s*data : (\d+) \(should be (\d+)\)", file.extra_info, re.MULTILINE)
-    if clipped and 0 < int(clipped[2]) < int(clipped[1]) < 0x7FFF_0000:
-        return round(file.frames * int(clipped[1]) / int(clipped[2]))
-    return int(file.frames)

@@ -64,10 +64,11 @@ class DynamicMixtures:
         return every.sum(0), every[:kept], _with_noise(metadata, path.name) if self.noise_source else metadata
 
     def _noise(self, path: Path, rng: np.random.Generator, samples: int) -> Tensor:
-        info = audio.info(path)
+        with audio.AudioReader(path) as reader:
+            info, frames = reader.info, reader.count()
         if info.sample_rate != arithmetic.RATE:
             raise DataError(f"{path} has {info.sample_rate} samples per second; {arithmetic.RATE} are needed")
-        rate, frames = self.speech.sample_rate, info.frames or 0
+        rate = self.speech.sample_rate
         start = int(rng.integers(max(0, arithmetic.resampled_length(frames, rate) - samples) + 1))
         loudness = float(rng.uniform(*NOISE_LOUDNESS))
         wave = arithmetic.stretch(

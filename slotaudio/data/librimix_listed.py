@@ -141,12 +141,12 @@ class ListedMixtures:
         assert self.noise is not None
         path = self.noise / row.noise
         try:
-            found = audio.info(path)
+            with audio.AudioReader(path) as reader:
+                found, frames = reader.info, reader.count()
             if found.sample_rate != arithmetic.RATE:
                 raise DataError(
                     f"{path} has {found.sample_rate} samples per second; WHAM's noise has {arithmetic.RATE}"
                 )
-            frames = found.frames or 0
             if frames >= length:
                 return arithmetic.stretch(_first_channel(path), length, row.noise_gain, self.rate, start, stop)
             if frames < arithmetic.LEAST_NOISE:

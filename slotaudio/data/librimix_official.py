@@ -79,12 +79,13 @@ class OfficialMixtures:
         if index not in self._lengths:
             path = self._file(self.kind, index)
             try:
-                found = audio.info(path)
+                with audio.AudioReader(path) as reader:
+                    found, frames = reader.info, reader.count()
             except AudioFileError as error:
                 raise UnreadableUtterance(str(error)) from None
             if found.sample_rate != self.rate:
                 raise DataError(f"{path} has {found.sample_rate} samples per second; its folder says {self.rate}")
-            self._lengths[index] = found.frames or 0
+            self._lengths[index] = frames
         return self._lengths[index]
 
     def read(

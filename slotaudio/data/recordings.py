@@ -101,10 +101,7 @@ class Recordings:
         if name not in self._headers:
             try:
                 with AudioReader(self.path / name) as reader:
-                    frames = reader.info.frames
-                    if frames is None:  # MP3 only tells by playing it
-                        frames = reader.read().shape[-1]
-                    self._headers[name] = (frames, reader.info.sample_rate)
+                    self._headers[name] = (reader.count(), reader.info.sample_rate)
             except AudioFileError as error:
                 raise UnreadableUtterance(str(error)) from None
         frames, rate = self._headers[name]

@@ -11,6 +11,7 @@ import soundfile
 import torch
 
 from slotaudio import audio
+from slotaudio.audio.flac import promise
 from slotaudio.errors import AudioFileError
 
 RATE = 16000
@@ -153,9 +154,69 @@ def test_damage_inside_is_found(tmp_path):
         drain(path)
 
 
-def test_wav_written_to_a_pipe_is_whole(tmp_path):
-    path = patched(patched(saved(tmp_path / "a.wav", subtype="PCM_16"), 4, b"\xff" * 4), 40, b"\xff" * 4)
-    assert drain(path) == 3 * RATE
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
+@pytest.mark.parametrize(("riff", "data"), [(0xFFFF_FFFF,) * 2, (0x7FFF_F024, 0x7FFF_F000), (0, 0), (36, 0)])
+def test_wav_written_to_a_pipe_is_whole(tmp_path, subtype, riff, data):
+    path = saved(tmp_path / "a.wav", subtype=subtype)
+    wave, start = audio.read(path)[0], path.read_bytes().index(b"data")
+    patched(patched(path, 4, struct.pack("<I", riff)), start + 4, struct.pack("<I", data))
+    assert torch.equal(audio.read(path)[0], wave)
+    info = audio.info(path)
+    assert (info.format, info.subtype, info.frames) == ("WAV", subtype, 3 * RATE)
+
+
+def test_rf64_written_to_a_pipe_is_whole(tmp_path):
+    path = saved(tmp_path / "a.wav", format="RF64", subtype="PCM_16")
+    wave = audio.read(path)[0]
+    assert torch.equal(audio.read(patched(path, path.read_bytes().index(b"ds64") + 8, bytes(24)))[0], wave)
+
+
+@pytest.mark.parametrize(("promised", "there"), [(0x7FFF_F000, 3 << 30), (0xFFFF_FFFF, 5 << 30)])
+def test_wav_written_to_a_pipe_does_not_end_where_its_header_has_no_more_room(tmp_path, promised, there):
+    path = patched(saved(tmp_path / "a.wav", subtype="PCM_16"), 40, struct.pack("<I", promised))
+    os.truncate(path, there)  # a hole, which takes no room
+    assert audio.info(path).frames == (there - 44) // 2
+
+
+def test_what_follows_the_samples_of_a_wav_file_is_none(tmp_path):
+    path = saved(tmp_path / "a.wav", NOISE[:0], subtype="PCM_16")
+    data = path.read_bytes() + b"LIST" + struct.pack("<I", 4) + b"INFO"
+    path.write_bytes(data)
+    with pytest.raises(AudioFileError, match="holds no samples"):
+        audio.info(patched(path, 4, struct.pack("<I", len(data) - 8)))
+
+
+@pytest.mark.parametrize(("frames", "channels"), [(3 * RATE, 1), (8 * 4096, 2), (100, 1)])
+def test_flac_written_to_a_pipe_is_read_to_its_end(tmp_path, frames, channels):
+    path = saved(tmp_path / "a.flac", NOISE[:frames].repeat(channels, axis=1))
+    wave = audio.read(path)[0]
+    promise(path, 0)
+    with audio.AudioReader(path, block=5000) as reader:
+        assert reader.info.frames is None
+        assert reader.count() == frames
+        assert torch.equal(torch.cat(list(reader), dim=1), wave)
+        assert torch.equal(reader.read(), wave)
+        assert torch.equal(reader.read(frames - 77, frames), wave[:, -77:])
+        with pytest.raises(AudioFileError, match="truncated"):
+            reader.read(frames - 77, frames + 1)
+        with pytest.raises(AudioFileError, match=r"ends before .* s, or is damaged there"):
+            reader.read(frames + 1)
+
+
+def test_flac_written_to_a_pipe_that_is_cut_off_says_so(tmp_path):
+    path = saved(tmp_path / "a.flac")
+    promise(path, 0)
+    with pytest.raises(AudioFileError, match="cut off after 1"):
+        drain(cut(path))
+
+
+def test_flac_written_to_a_pipe_that_had_no_samples_yet_says_so(tmp_path):
+    path = saved(tmp_path / "a.flac")
+    promise(path, 0)
+    data = path.read_bytes()
+    path.write_bytes(data[: data.index(b"\xff\xf8")])  # where the first frame begins
+    with pytest.raises(AudioFileError, match="holds no samples"):
+        drain(path)
 
 
 def test_mp3_without_an_index_is_read_to_its_end_or_not_at_all(tmp_path):

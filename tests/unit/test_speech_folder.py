@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from slotaudio.audio.flac import promise
 from slotaudio.data.speech import SpeechFolder
 
 RATE = 16000
@@ -28,6 +29,17 @@ def test_float_files_and_stereo_are_read(tmp_path):
     soundfile.write(tmp_path / "a-1/first.wav", wave, RATE, subtype="FLOAT")
     read = SpeechFolder(tmp_path).read("a-1/first.wav", 100, 50)
     assert read == pytest.approx(np.full(50, 0.375), abs=1e-4)
+
+
+def test_files_whose_header_does_not_say_how_long_they_are_have_the_same_length(tmp_path):
+    (tmp_path / "a-1").mkdir()
+    path = tmp_path / "a-1" / "ramp.flac"
+    soundfile.write(path, np.linspace(0, 0.5, RATE), RATE)
+    wave = SpeechFolder(tmp_path).read("a-1/ramp.flac", 5000, 9000)
+    promise(path, 0)
+    folder = SpeechFolder(tmp_path)
+    assert folder.length("a-1/ramp.flac") == RATE
+    assert np.array_equal(folder.read("a-1/ramp.flac", 5000, 9000), wave)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import torch
 from tiny_models import one_wave
 
 from slotaudio import Separator, audio
+from slotaudio.audio.flac import promise
 from slotaudio.errors import AudioFileError, UserError
 from slotaudio.separation.files import output_paths
 from slotaudio.separation.intake import SeparationWarning
@@ -32,6 +33,16 @@ def test_files_have_the_length_rate_depth_and_sum_of_the_recording(separator, tm
     assert all(audio.info(path).subtype == subtype and audio.info(path).sample_rate == 3000 for path in written)
     torch.testing.assert_close(sum(waves), audio.read(tmp_path / "talk.wav")[0], rtol=0, atol=2 * step)
     assert not list((tmp_path / "out" / "deep").glob("*.part*"))
+
+
+def test_a_recording_whose_header_does_not_say_how_long_it_is_is_separated_to_its_end(separator, tmp_path):
+    record(tmp_path / "talk.flac", seconds=30.0)
+    counted = [audio.read(path)[0] for path in separator.separate_file(tmp_path / "talk.flac", tmp_path)]
+    promise(tmp_path / "talk.flac", 0)
+    shares: list[float] = []
+    written = separator.separate_file(tmp_path / "talk.flac", tmp_path, force=True, progress=shares.append)
+    assert all(torch.equal(audio.read(path)[0], wave) for path, wave in zip(written, counted, strict=True))
+    assert not shares  # of what, nobody knows
 
 
 @pytest.mark.parametrize(("sources", "count"), [(1, 1), ("2", 2), ((2, 3), 2), ("unknown", 1), (None, 3)])
