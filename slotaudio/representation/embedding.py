@@ -51,9 +51,31 @@ class Embedder(Protocol):
 
         Args:
             blocks: of one recording in order, of any lengths, full scale at -1 and 1; all of one number of channels.
+                They may be `Named`.
             sample_rate: of the blocks, in hertz; any.
         """
         ...
+
+
+class Named(Iterator[Float[Tensor, "channels _"]]):
+    """Blocks that know the name of their recording, for messages; see `name_of`.
+
+    Args:
+        blocks: of one recording, in order.
+        name: of the recording.
+    """
+
+    def __init__(self, blocks: Iterable[Float[Tensor, "channels _"]], name: str) -> None:
+        self._blocks = iter(blocks)
+        self.name = name
+
+    def __next__(self) -> Float[Tensor, "channels _"]:
+        return next(self._blocks)
+
+
+def name_of(blocks: Iterable[Float[Tensor, "channels _"]]) -> str:
+    """Return what messages call the recording that blocks are of."""
+    return blocks.name if isinstance(blocks, Named) else "the recording"
 
 
 def joined(stretches: Sequence[Embedding]) -> Embedding:

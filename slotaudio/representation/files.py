@@ -12,7 +12,7 @@ import numpy as np
 
 from slotaudio.audio import AudioReader
 from slotaudio.errors import UserError
-from slotaudio.representation.embedding import Embedder, Embedding, joined, stepwise
+from slotaudio.representation.embedding import Embedder, Embedding, Named, joined, stepwise
 from slotaudio.separation.channels import channel_map
 from slotaudio.writing import check_free, replacing
 
@@ -61,7 +61,7 @@ def embed_file(
                 if progress is not None and info.frames:
                     progress(min(1.0, done / info.frames))
 
-        return write_embedding(target, embedder(blocks(), info.sample_rate), about, force)
+        return write_embedding(target, embedder(Named(blocks(), str(path)), info.sample_rate), about, force)
 
 
 def write_embedding(

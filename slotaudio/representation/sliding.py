@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from slotaudio.representation.embedding import Embedding
+from slotaudio.representation.embedding import Embedding, name_of
 from slotaudio.resampling import Resampler
 from slotaudio.separation.channels import channel_map
 
@@ -25,6 +25,7 @@ def sliding(
     *,
     wanted: int,
     channels: int = 1,
+    channel: int | None = None,
     window: float = 10.0,
     context: float = CONTEXT,
     step: float = 0.0,
@@ -39,10 +40,14 @@ def sliding(
         function: of one window.
         blocks, sample_rate: see `slotaudio.representation.Embedder`.
         wanted: sample rate that the function wants, in hertz.
-        channels: that it wants; see `slotaudio.separation.channels.channel_map`.
+        channels: that it wants.
+        channel: the one to be taken of the recording's, from 1; None brings all of them to those that it wants.
         window, context: in seconds.
         step: seconds that are heard for a vector, for `Embedding.window`; its share of the window if 0.
         whole: the function takes windows of the full length only; the last one is padded with silence.
+
+    Raises:
+        UserError: see `slotaudio.separation.channels.channel_map`.
     """
     size, margin = round(window * wanted), round(min(context, window / 4) * wanted)
     hop = size - 2 * margin
@@ -57,7 +62,7 @@ def sliding(
         array = vectors.float().cpu().numpy()[kept][:, None]
         return Embedding(times[kept], array, step or heard.shape[1] / wanted / len(vectors))
 
-    for wave in _resampled(blocks, sample_rate, wanted, channels):
+    for wave in _resampled(blocks, sample_rate, wanted, channels, channel):
         buffer = torch.cat([buffer, wave], dim=1)
         while buffer.shape[1] > size:
             yield stretch(buffer[:, :size], (start + size - margin) / wanted)
@@ -67,11 +72,11 @@ def sliding(
 
 
 def _resampled(
-    blocks: Iterable[Float[Tensor, "channels _"]], sample_rate: int, wanted: int, channels: int
+    blocks: Iterable[Float[Tensor, "channels _"]], sample_rate: int, wanted: int, channels: int, channel: int | None
 ) -> Iterator[Float[Tensor, "channels _"]]:
     resampler, fit = Resampler(sample_rate, wanted), None
     for block in blocks:
-        fit = fit or channel_map(block.shape[0], channels, "the recording", sample_rate)
+        fit = fit or channel_map(block.shape[0], channels, name_of(blocks), sample_rate, channel)
         yield resampler.push(fit(block[None])[0])
     if fit is not None:
         yield resampler.finish()

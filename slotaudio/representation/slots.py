@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from slotaudio.model import SlotModel
-from slotaudio.representation.embedding import Embedding, joined
+from slotaudio.representation.embedding import Embedding, joined, name_of
 from slotaudio.separation.intake import Blocks, Wave, opened
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ class SlotEmbedder:
     Args:
         model: with bottleneck and decoder.
         attention: keep where the slots looked.
-        joining, overlap, long_window, device: see `slotaudio.Separator`. A model that takes any length has a set of
-            slots for every `long_window` seconds, unless it has one for every frame.
+        joining, overlap, long_window, device, channel: see `slotaudio.Separator`. A model that takes any length has
+            a set of slots for every `long_window` seconds, unless it has one for every frame.
     """
 
     def __init__(
@@ -37,15 +37,16 @@ class SlotEmbedder:
         overlap: float = 0.5,
         long_window: float = 8.0,
         device: str | None = None,
+        channel: int | None = None,
     ) -> None:
         from slotaudio.separation.separator import Separator
 
-        self.separator = Separator(model, joining, overlap, long_window=long_window, device=device)
+        self.separator = Separator(model, joining, overlap, long_window=long_window, device=device, channel=channel)
         self.attention = attention
 
     def __call__(self, blocks: Iterable[Float[Tensor, "channels _"]], sample_rate: int) -> Iterator[Embedding]:
         """Yield the slots of the windows that are finished."""
-        yield from slots_over_time(self.separator, blocks, sample_rate, self.attention)
+        yield from slots_over_time(self.separator, blocks, sample_rate, self.attention, name_of(blocks))
 
 
 def slots_over_time(

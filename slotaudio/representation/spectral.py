@@ -20,10 +20,12 @@ class LogMel:
     Args:
         bands: number of mel bands.
         sample_rate: that recordings are brought to, in hertz.
+        channel: the one to be taken of a recording's, from 1; None mixes them down.
     """
 
-    def __init__(self, bands: int = 80, sample_rate: int = 16000) -> None:
+    def __init__(self, bands: int = 80, sample_rate: int = 16000, channel: int | None = None) -> None:
         self.sample_rate = sample_rate
+        self.channel = channel
         self._hop = round(_HOP * sample_rate)
         size = round(_FRAME * sample_rate)
         self._mel = torchaudio().transforms.MelSpectrogram(
@@ -37,7 +39,9 @@ class LogMel:
 
     def __call__(self, blocks: Iterable[Float[Tensor, "channels _"]], sample_rate: int) -> Iterator[Embedding]:
         """Yield the bands of the windows that are finished."""
-        yield from sliding(self._frames, blocks, sample_rate, wanted=self.sample_rate, step=_FRAME)
+        yield from sliding(
+            self._frames, blocks, sample_rate, wanted=self.sample_rate, channel=self.channel, step=_FRAME
+        )
 
     def _frames(
         self, wave: Float[Tensor, "1 1 time"]
@@ -59,10 +63,13 @@ class Mfcc(LogMel):
         coefficients: the first so many, that of the level included.
         bands: number of mel bands.
         sample_rate: that recordings are brought to, in hertz.
+        channel: the one to be taken of a recording's, from 1; None mixes them down.
     """
 
-    def __init__(self, coefficients: int = 20, bands: int = 40, sample_rate: int = 16000) -> None:
-        super().__init__(bands, sample_rate)
+    def __init__(
+        self, coefficients: int = 20, bands: int = 40, sample_rate: int = 16000, channel: int | None = None
+    ) -> None:
+        super().__init__(bands, sample_rate, channel)
         self._cosines = torchaudio().functional.create_dct(coefficients, bands, norm="ortho")
 
     def finished(self, bands: Float[Tensor, "steps bands"]) -> Float[Tensor, "steps dim"]:

@@ -22,15 +22,22 @@ class TokenEmbedder:
         context: seconds on either side of which the tokens are left to the neighbouring windows. Encoders whose
             tokens hear no more give the same tokens as for the recording in one piece.
         device: where to compute; where the model is by default.
+        channel: the one to be taken of a recording's, from 1; None brings all of them to those of the model.
     """
 
     def __init__(
-        self, model: SlotModel, window: float = 10.0, context: float = CONTEXT, device: str | None = None
+        self,
+        model: SlotModel,
+        window: float = 10.0,
+        context: float = CONTEXT,
+        device: str | None = None,
+        channel: int | None = None,
     ) -> None:
         self.model = on_device(device, model).eval()
         self.whole = model.window is not None
         self.window = model.window or window
         self.context = context
+        self.channel = channel
 
     def __call__(self, blocks: Iterable[Float[Tensor, "channels _"]], sample_rate: int) -> Iterator[Embedding]:
         """Yield the tokens of the windows that are finished."""
@@ -46,6 +53,7 @@ class TokenEmbedder:
             sample_rate,
             wanted=self.model.sample_rate,
             channels=self.model.frontend.channels,
+            channel=self.channel,
             window=self.window,
             context=self.context,
             whole=self.whole,

@@ -6,6 +6,7 @@ import soundfile
 from running import recording, run
 
 from slotaudio import hookimpl
+from slotaudio.separation.channels import ChannelWarning
 
 
 def test_slots_of_recordings(tiny_model, tmp_path, capsys):
@@ -45,6 +46,15 @@ def test_one_channel_is_taken_where_it_is_asked_for(tmp_path, capsys):
     assert np.abs(mixed - alone).max() > 0.1
     code, _, err = run("embed", capsys, path, "-o", tmp_path / "one", *options, "--channel", "3", "-f")
     assert (code, "a.wav has no channel 3; choose from 1 to 2" in err) == (2, True)
+
+
+@pytest.mark.parametrize("features", ["mfcc", "slots"])
+def test_warnings_say_which_recording_is_meant(tiny_model, tmp_path, capsys, features):
+    paths = [recording(tmp_path / name, channels=2) for name in ("a.wav", "b.wav")]
+    with pytest.warns(ChannelWarning, match="mixed down") as told:
+        run("embed", capsys, *paths, "-o", tmp_path, "-m", tiny_model, "--features", features)
+    found = [str(warning.message) for warning in told]
+    assert all(sum(one.startswith(f"{path} has 2 channels") for one in found) == 1 for path in paths)
 
 
 def test_features_of_a_plugin(tmp_path, capsys, monkeypatch):

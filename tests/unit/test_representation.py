@@ -38,6 +38,16 @@ def windowed():
     ).eval()
 
 
+@pytest.mark.parametrize("features", ["slots", "tokens", "mfcc", "log_mel"])
+def test_embedders_take_one_channel_where_they_are_asked_to(windowed, features):
+    wave = noise(1.0, channels=2)
+    taken = joined(list(embedder(features, windowed, channel=2)(cut(wave, 3000), RATE)))
+    alone = joined(list(embedder(features, windowed)(cut(wave[1:], 3000), RATE)))
+    np.testing.assert_array_equal(taken.vectors, alone.vectors)
+    with pytest.raises(UserError, match="has no channel 3; choose from 1 to 2"):
+        list(embedder(features, windowed, channel=3)([wave], RATE))
+
+
 def test_slots_of_a_model_with_one_set_per_window(windowed):
     found = Separator(windowed).slots(noise(2.1, 8000, 2)[0], 8000)
     assert found.vectors.shape == (9, 3, 8)
