@@ -121,6 +121,11 @@ class AudioWriter:
         with self._explained():
             os.replace(self.partial, self.path)
 
+    def uncommit(self) -> None:
+        """Take the name away again, for the temporary one; an older file that had it is gone."""
+        with contextlib.suppress(OSError):
+            os.replace(self.path, self.partial)
+
     def beside(self) -> "AudioWriter":
         """Return a writer of a like file, which is to `replace` the temporary one; `discard` it in any case."""
         return AudioWriter(

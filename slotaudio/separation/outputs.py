@@ -120,12 +120,25 @@ class Outputs:
                 other.discard()
 
     def commit(self) -> list[Path]:
-        """Give the files of the chosen slots their names, remove the others, and return their paths."""
+        """Give the files of the chosen slots their names, all or none; remove the others, and return their paths.
+
+        Where one of them cannot have its name, older files that others have replaced by then are gone.
+
+        Raises:
+            AudioFileError: one is not whole, or cannot have its name.
+        """
         kept = [self._writers[slot] for slot in self._choose()]
         for writer in kept:
             writer.close()
-        for writer in kept:
-            writer.commit()
+        named: list[AudioWriter] = []
+        try:
+            for writer in kept:
+                writer.commit()
+                named.append(writer)
+        except BaseException:
+            for writer in named:
+                writer.uncommit()
+            raise
         self._note(kept)
         return [writer.path for writer in kept]
 

@@ -180,6 +180,25 @@ def test_no_file_gets_its_name_before_all_are_whole(tmp_path, format):
     torch.testing.assert_close(found, wave, rtol=0, atol=2**-15)
 
 
+def test_all_files_get_their_names_or_none(tmp_path):
+    targets = [tmp_path / f"{n}.wav" for n in (1, 2, 3)]
+    targets[1].mkdir()
+    options = {"force": True, "widen": True, "name": "a", "choose": lambda: [0, 1, 2]}
+
+    def separate():
+        with Outputs(targets, RATE, 1, "PCM_16", **options) as outputs:
+            outputs.write(0.01 * noise(3, 1, 5000))
+            outputs.commit()
+
+    with (
+        pytest.warns(SeparationWarning, match=r"are in .*1\.part\.wav"),
+        pytest.raises(AudioFileError, match=r"2\.wav"),
+    ):
+        separate()
+    assert sorted(tmp_path.iterdir()) == sorted([targets[1], *(tmp_path / f"{n}.part.wav" for n in (1, 2, 3))])
+    assert all(audio.info(tmp_path / f"{n}.part.wav").frames == 5000 for n in (1, 2, 3))
+
+
 @pytest.mark.parametrize("ends", ["written", "closed"])
 def test_what_a_full_disk_took_of_flac_files_stays(tmp_path, ends):
     resource = pytest.importorskip("resource")  # not on Windows
