@@ -1,9 +1,11 @@
 """A page to try it: a recording goes in, its sources come out, in a browser and offline (needs gradio)."""
 
 import os
+import re
 import shutil
 import tempfile
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,10 @@ from slotaudio.data.folder import FolderMixtures
 from slotaudio.errors import SlotaudioError
 from slotaudio.plotting import RecordingPictures
 from slotaudio.pretrained import bundled
+from slotaudio.separation.channels import ChannelWarning
 from slotaudio.separation.counting import Separators
 from slotaudio.separation.files import output_paths
+from slotaudio.separation.intake import SeparationWarning
 
 NUMBERS = {"as many as the model has": None, "find out": "unknown", "1": "1", "2": "2", "3": "3", "4": "4"}
 """What the page offers as the number of sources, and what a `Separator` calls it."""
@@ -62,17 +66,32 @@ class Page:
         number: str,
         progress: Any = gradio.Progress(),  # noqa: B008
     ) -> list[Any]:
-        """Return what the page shows: a sentence, a player for each slot, two pictures.
+        """Return what the page shows: a sentence, a player for each slot, two pictures; warnings appear above it.
 
         Raises:
             gradio.Error: a sentence for the user.
         """
         if recording is None:
             raise gradio.Error("Choose or record something first.")
+        path = Path(recording)
         try:
-            return self._separate(Path(recording), model, number, progress)
+            with warnings.catch_warnings(record=True) as caught:  # of one visitor: see the limit of `page`
+                warnings.simplefilter("always", SeparationWarning)
+                shown = self._separate(path, model, number, progress)
         except SlotaudioError as error:
-            raise gradio.Error(str(error).replace(str(Path(recording).parent) + os.sep, "")) from None
+            raise gradio.Error(str(error).replace(str(path.parent) + os.sep, "")) from None
+        for warning in caught:
+            if isinstance(warning.message, SeparationWarning):
+                gradio.Warning(self._told(warning.message, path))
+            else:
+                warnings.showwarning(warning.message, warning.category, warning.filename, warning.lineno)
+        return shown
+
+    def _told(self, warning: SeparationWarning, path: Path) -> str:
+        """Return what a visitor can make use of: no folders, and no option that the page has not."""
+        told = warning.found if isinstance(warning, ChannelWarning) else str(warning)
+        folder = re.escape(str(self.folder) + os.sep) + rf"[^{re.escape(os.sep)}]+" + re.escape(os.sep)
+        return re.sub(folder, "", told.replace(str(path.parent) + os.sep, ""))
 
     def _separate(self, path: Path, model: str, number: str, progress: Any) -> list[Any]:
         seconds = _seconds(path)

@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 
@@ -80,6 +81,28 @@ state._sweep()
     os.utime(tmp_path / "old", (0, 0))
     subprocess.run([sys.executable, "-W", "ignore", "-c", code, tmp_path], check=True)
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
+
+
+def test_warnings_are_for_the_visitor(tmp_path: Path):
+    code = """
+import gradio, sys, pathlib
+gradio.Warning = print
+from slotaudio.web import Page
+state = Page(["band-split-fast"], 1.0, pathlib.Path(sys.argv[1]))
+for _ in range(2):
+    state.separate(sys.argv[2], state.models[0], "as many as the model has")
+"""
+    call = np.random.default_rng(0).standard_normal((16000, 2)).clip(-1, 1)
+    outputs, uploads = tmp_path / "outputs", tmp_path / "uploads"
+    outputs.mkdir()
+    uploads.mkdir()
+    soundfile.write(uploads / "call.wav", call, 16000)
+    command = [sys.executable, "-c", code, outputs, uploads / "call.wav"]
+    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    assert told[0] == "call.wav has 2 channels; they are mixed down to the one that the model takes"
+    assert told.count(told[0]) == 2  # the second visitor is told, too
+    assert "samples beyond full scale were found: to keep them, call_slot1.wav" in told[-1]
+    assert not [one for one in told if str(tmp_path) in one or "channel=" in one]
 
 
 def test_the_default_is_the_model_that_knows_about_the_number(tmp_path: Path):
