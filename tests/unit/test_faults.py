@@ -182,12 +182,12 @@ def test_no_file_gets_its_name_before_all_are_whole(tmp_path, format):
 
 def test_all_files_get_their_names_or_none(tmp_path):
     targets = [tmp_path / f"{n}.wav" for n in (1, 2, 3)]
-    targets[1].mkdir()
     options = {"force": True, "widen": True, "name": "a", "choose": lambda: [0, 1, 2]}
 
     def separate():
         with Outputs(targets, RATE, 1, "PCM_16", **options) as outputs:
             outputs.write(0.01 * noise(3, 1, 5000))
+            targets[1].mkdir()
             outputs.commit()
 
     with (
