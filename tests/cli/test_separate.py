@@ -38,8 +38,7 @@ def test_outputs_are_playable_and_add_up(tiny_model, tmp_path, capsys, name, rat
     for path in written:
         with standard_wave.open(str(path)) as file:  # the plainest reader there is
             assert (file.getframerate(), file.getnframes(), file.getsampwidth()) == (rate, len(mixture), 2)
-    begun = 10  # by then all channels have samples that are not 0, and share in the mix
-    np.testing.assert_allclose(sum(sources)[begun:], mixture[begun:], atol=2 / 32768)
+    np.testing.assert_allclose(sum(sources), mixture, atol=2 / 32768)
 
 
 def test_one_bad_file_does_not_stop_the_others(tiny_model, tmp_path, capsys):
