@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from slotaudio import Separator
 
@@ -15,3 +16,11 @@ def separator() -> Separator:
     from tiny_models import tiny
 
     return Separator(tiny())
+
+
+@pytest.fixture(scope="module")
+def talk() -> torch.Tensor:
+    """Forty seconds of each of two unlike voices; axes batch slots channels time."""
+    from two_voices import spoken
+
+    return spoken(0, 1)

@@ -11,12 +11,6 @@ from slotaudio.separation.doubt import merged, told
 from slotaudio.separation.hindsight import Hindsight, HindsightOrder
 
 
-@pytest.fixture(scope="module")
-def talk() -> torch.Tensor:
-    """Forty seconds of each of two unlike voices; axes batch slots channels time."""
-    return spoken(0, 1)
-
-
 def decided(
     outputs: torch.Tensor, block: int = RATE, kept: tuple[int, ...] = (0, 1), matcher: object = None
 ) -> HindsightOrder:

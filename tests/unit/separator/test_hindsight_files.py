@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from two_voices import RATE, spoken, swapped
+from two_voices import RATE, swapped
 
-from slotaudio import Separator, Spec, audio, compose
+from slotaudio import Separator, audio
 from slotaudio.audio import AudioWriter
 from slotaudio.errors import AudioFileError
 from slotaudio.identity import identity_score
@@ -18,28 +18,8 @@ from slotaudio.separation.presence import PresenceMeter
 from slotaudio.separation.stream import SourceStream
 
 
-@pytest.fixture(scope="module")
-def talk() -> torch.Tensor:
-    """Forty seconds of each of two unlike voices; axes batch slots channels time."""
-    return spoken(0, 1)
-
-
-def any_length() -> Separator:
-    torch.manual_seed(0)
-    model = compose(
-        Spec("stft", window=256, hop=128, framing="centred", features="complex"),
-        Spec("band_split", dim=8, hidden=8, blocks=1),
-        Spec("transformer", slot_dim=8, layers=1, heads=1, qkv_dim=8, mlp_dim=8),
-        Spec("mask", hidden=8, blocks=1),
-        "exhaustive",
-        slots=2,
-        window=None,
-    )
-    return Separator(model, long_window=4.0, consistent=False)
-
-
 @pytest.fixture
-def separating(talk, monkeypatch) -> Separator:
+def separating(any_length, talk, monkeypatch) -> Separator:
     """A separator that finds two voices, which change places, in whatever it is given."""
 
     def finished(stream: SourceStream, sources: torch.Tensor) -> torch.Tensor:
@@ -49,7 +29,7 @@ def separating(talk, monkeypatch) -> Separator:
 
     monkeypatch.setattr(SourceStream, "_finished", finished)
     monkeypatch.setattr(PresenceMeter, "present", lambda meter: [[0, 1]])
-    return any_length()
+    return Separator(any_length, long_window=4.0, consistent=False)
 
 
 @pytest.fixture
@@ -161,8 +141,8 @@ def doubting(*stretches: tuple[float, float]) -> object:
     )
 
 
-def test_results_and_warnings_say_where_to_listen(talk, tmp_path, monkeypatch):
-    separator = any_length()
+def test_results_and_warnings_say_where_to_listen(any_length, talk, tmp_path, monkeypatch):
+    separator = Separator(any_length, long_window=4.0, consistent=False)
     monkeypatch.setattr(Hindsight, "decide", doubting((1.0, 2.0)))
     mixture = talk[0].sum(dim=0)[:, : 4 * RATE]
     assert separator(mixture, RATE).doubtful == [(1.0, 2.0), (2.0, 2.1)]
