@@ -47,13 +47,13 @@ def synthetic_noise(samples: int, generator: torch.Generator | None = None) -> F
     5 dB on top. Two in five have strokes that ring off, sparse like dishes or dense like rain, and one in five
     a hum of gliding harmonics like an engine, both -10 to 10 dB beside the first layer.
     """
-    slow, fast = torch.randint(4, 64, (2,), generator=generator).tolist()
-    noise = _coloured(samples, generator) * _swelling(samples, slow, generator)
+    noise_bends, hum_bends = torch.randint(4, 64, (2,), generator=generator).tolist()
+    noise = _coloured(samples, generator) * _swelling(samples, noise_bends, generator)
     stroked, humming, strokes_level, hum_level = torch.rand(4, generator=generator).tolist()
     if stroked < 0.4:
         noise = _beside(noise, _coloured(samples, generator) * _strokes(samples, generator), strokes_level)
     if humming < 0.2:
-        noise = _beside(noise, _hum(samples, generator) * _swelling(samples, fast, generator), hum_level)
+        noise = _beside(noise, _hum(samples, generator) * _swelling(samples, hum_bends, generator), hum_level)
     return noise
 
 
