@@ -4,6 +4,8 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from slotaudio.recurrent import bidirectional
+
 
 class DualPathBlock(nn.Module):
     """A bidirectional LSTM over the bands of each frame, then one over the frames of each band.
@@ -48,7 +50,7 @@ class Path(nn.Module):
 
     def forward(self, sequence: Float[Tensor, "length rows dim"]) -> Float[Tensor, "length rows dim"]:
         """Return the sequence with what the LSTM found added."""
-        return sequence + self.merge(self.lstm(self.norm(sequence))[0]).to(sequence.dtype)
+        return sequence + self.merge(bidirectional(self.lstm, self.norm(sequence))).to(sequence.dtype)
 
 
 def zero_linear(inputs: int, outputs: int) -> nn.Linear:

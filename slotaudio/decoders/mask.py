@@ -113,7 +113,9 @@ def _factors(
     copies: Float[Tensor, "batch slots frames bands dim"], merge: nn.ModuleList
 ) -> Complex[Tensor, "batch slots 1 freq frames"]:
     """Return a complex factor for each bin, from each band's own projection."""
-    factors = torch.cat([project(copies[:, :, :, band]) for band, project in enumerate(merge)], dim=-1)
+    # unbound, not indexed: the gradient of each index would be a grid of zeros with one band in it
+    bands = copies.unbind(dim=3)
+    factors = torch.cat([project(band) for project, band in zip(merge, bands, strict=True)], dim=-1)
     factors = factors.to(torch.promote_types(factors.dtype, torch.float32))  # no complex numbers of bfloat16
     factors = rearrange(factors, "batch slots frames (freq parts) -> batch slots 1 freq frames parts", parts=2)
     return torch.view_as_complex(factors.contiguous())

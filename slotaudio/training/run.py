@@ -14,7 +14,7 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import EMAWeightAveraging, TQDMProgressBar
+from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.strategies import Strategy
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
@@ -35,6 +35,7 @@ from slotaudio.training.folder import RunFolder
 from slotaudio.training.freezing import freeze
 from slotaudio.training.logs import loggers, silence_lightning
 from slotaudio.training.module import ShardedTraining, Training, TrainingDiverged
+from slotaudio.training.moving_average import MovingAverage
 from slotaudio.training.options import TrainOptions
 from slotaudio.training.pictures import Pictures
 from slotaudio.training.processes import Share, environment, layout, leads, strategy
@@ -128,7 +129,7 @@ def _fit(
     checkpoints.on_best = lambda path: _export(path, place, progress, checkpoints.latest)
     # the order matters: what the weights are, how much was heard, whether to stop, then what to save
     failure: SlotaudioError | None = None
-    callbacks: list[lightning.Callback] = [EMAWeightAveraging(decay=options.ema)] if options.ema else []
+    callbacks: list[lightning.Callback] = [MovingAverage(options.ema, options.device)] if options.ema else []
     callbacks += [progress, stopping, checkpoints, Pictures(), divergence, *([TQDMProgressBar()] if bar else [])]
     try:
         with warnings.catch_warnings():
