@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.signal import oaconvolve
 from torch import Tensor
 
 from slotaudio.data.acoustics import LONGEST_ROOM, synthetic_noise, synthetic_room
 from slotaudio.data.babble import Babble
+from slotaudio.data.convolution import convolve
 from slotaudio.data.filters import Passbands, random_equaliser
 from slotaudio.data.mixing import PEAK, SILENCE_DB, active_level, check_bounds, level
 from slotaudio.data.recordings import SUFFIXES, Recordings
@@ -182,15 +182,18 @@ class Surroundings:
 
 
 def _after(response: Float[np.ndarray, "taps"] | None, taps: Float[np.ndarray, "taps2"]) -> Float[np.ndarray, "longer"]:
-    return taps if response is None else oaconvolve(response, taps)
+    return taps if response is None else convolve(response, taps)
 
 
 def in_room(
     wave: Float[np.ndarray, "time"], response: Float[np.ndarray, "taps"], tail: int = 0
 ) -> Float[np.ndarray, "longer"]:
-    """Convolve, with the direct sound where the voice was and with the voice's own energy; `tail` samples ring on."""
+    """Convolve, with the direct sound where the voice was and with the voice's own energy.
+
+    After the wave `tail` samples ring on, as far as the response goes.
+    """
     direct = int(np.abs(response).argmax())
-    wet = oaconvolve(np.pad(wave, (0, tail)), response)[direct : direct + wave.size + tail]
+    wet = convolve(wave, response)[direct : direct + wave.size + tail]
     energy = float(np.square(wet).sum())
     return (wet * np.sqrt(float(np.square(wave).sum()) / energy) if energy > 0 else wet).astype(np.float32)
 
