@@ -1,9 +1,11 @@
 """Rooms and noises that nobody recorded: drawn, for those who have no recordings of them."""
 
 import torch
-from jaxtyping import Float
-from scipy.signal import oaconvolve
+from jaxtyping import Complex, Float
+from scipy.fft import irfft, rfft
 from torch import Tensor
+
+from slotaudio.data.convolution import convolve
 
 LONGEST_ROOM = 1.5
 """Seconds of an impulse response; what comes later is cut off."""
@@ -23,10 +25,10 @@ def synthetic_room(sample_rate: int, generator: torch.Generator | None = None) -
     bass = 0.15 * 20**decay
     treble = bass * (0.4 + 0.6 * damping)
     time = torch.arange(round(min(bass, LONGEST_ROOM) * sample_rate)) / sample_rate
-    spectrum = torch.fft.rfft(torch.randn(len(time), generator=generator))
+    spectrum = _white(len(time), generator)
     high = (torch.fft.rfftfreq(len(time), 1 / sample_rate) / _TREBLE).square()
     high = high / (1 + high)  # of the energy, at each frequency
-    low_part, high_part = (torch.fft.irfft(spectrum * share.sqrt(), n=len(time)) for share in (1 - high, high))
+    low_part, high_part = (_sounding(spectrum * share.sqrt(), len(time)) for share in (1 - high, high))
     tail = low_part * 10 ** (-3 * time / bass) + high_part * 10 ** (-3 * time / treble)
     tail[time < 0.002 + 0.018 * gap] = 0
     ends = round(min(0.05, bass) * sample_rate)
@@ -65,10 +67,10 @@ def _beside(noise: Float[Tensor, " time"], layer: Float[Tensor, " time"], draw: 
 
 def _coloured(samples: int, generator: torch.Generator | None) -> Float[Tensor, " time"]:
     (slope,) = torch.rand(1, generator=generator).tolist()
-    spectrum = torch.fft.rfft(torch.randn(samples, generator=generator))
+    spectrum = _white(samples, generator)
     frequency = torch.linspace(0, 100, len(spectrum)).clamp_min(1)
     colour = frequency ** (-2 * slope) * 10 ** (_curve(len(spectrum), 16, generator) / 4)
-    return torch.fft.irfft(spectrum * colour, n=samples)
+    return _sounding(spectrum * colour, samples)
 
 
 def _swelling(samples: int, bends: int, generator: torch.Generator | None) -> Float[Tensor, " time"]:
@@ -84,7 +86,7 @@ def _strokes(samples: int, generator: torch.Generator | None) -> Float[Tensor, "
     struck[torch.randint(samples, (1,), generator=generator)] = 1.0  # there is one at least
     length = min(samples, round(300 * 33**ringing))
     decay = 10 ** (-3 * torch.arange(length) / length)
-    return torch.from_numpy(oaconvolve(struck.numpy(), decay.numpy())[:samples])
+    return torch.from_numpy(convolve(struck.numpy(), decay.numpy())[:samples])
 
 
 def _hum(samples: int, generator: torch.Generator | None) -> Float[Tensor, " time"]:
@@ -92,11 +94,24 @@ def _hum(samples: int, generator: torch.Generator | None) -> Float[Tensor, " tim
     low, falls = torch.rand(2, generator=generator).tolist()
     pitch = 0.0025 * 20**low * 2 ** (0.1 * _curve(samples, 8, generator))
     phase = (2 * torch.pi * pitch.double().cumsum(0).frac()).float()
-    harmonics = torch.arange(1, max(2, min(16, int(0.45 / float(pitch.max())))))
-    return harmonics.float().pow(-0.5 - 1.5 * falls) @ torch.sin(harmonics[:, None] * phase)
+    harmonics = range(1, max(2, min(16, int(0.45 / float(pitch.max())))))
+    hum = torch.zeros(samples)
+    for harmonic in harmonics:  # one by one they stay in the processor's cache
+        hum.add_(torch.sin(harmonic * phase), alpha=harmonic ** (-0.5 - 1.5 * falls))
+    return hum
 
 
 def _curve(samples: int, bends: int, generator: torch.Generator | None) -> Float[Tensor, " samples"]:
     """Draw a line through points of normal distribution."""
     points = torch.randn(1, 1, bends, generator=generator)
     return torch.nn.functional.interpolate(points, samples, mode="linear")[0, 0]
+
+
+def _white(samples: int, generator: torch.Generator | None) -> Complex[Tensor, " frequencies"]:
+    """Draw the spectrum of white noise."""
+    # SciPy's transforms of any length take half the time of PyTorch's on some processors
+    return torch.from_numpy(rfft(torch.randn(samples, generator=generator).numpy()))
+
+
+def _sounding(spectrum: Complex[Tensor, " frequencies"], samples: int) -> Float[Tensor, " samples"]:
+    return torch.from_numpy(irfft(spectrum.numpy(), n=samples))
