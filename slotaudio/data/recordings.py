@@ -3,12 +3,13 @@
 import math
 from collections.abc import Iterable
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from weakref import WeakValueDictionary
 
 import numpy as np
 from jaxtyping import Float, Int16
-from scipy.signal import resample_poly
+from scipy.signal import firwin, resample_poly
 
 from slotaudio import audio
 from slotaudio.audio import AudioReader
@@ -18,6 +19,12 @@ SUFFIXES = (".flac", ".wav", ".ogg", ".opus", ".mp3")
 
 _FILTER = 10
 """Zero crossings that the filter of `resample_poly` has on each side."""
+
+
+@lru_cache
+def _lowpass(factor: int) -> Float[np.ndarray, "taps"]:
+    """Return the filter that `resample_poly` would else design anew each time."""
+    return firwin(2 * _FILTER * factor + 1, 1 / factor, window=("kaiser", 5.0)).astype(np.float32)
 
 
 class UnreadableUtterance(DataError):
@@ -89,7 +96,7 @@ class Recordings:
         first = max(0, start - context) // up * up
         stop = math.ceil((start + length + context) * ratio)
         wave = self._samples(name, first // up * down, stop - first // up * down)
-        wave = resample_poly(wave, up, down)[start - first :][:length].astype(np.float32)
+        wave = resample_poly(wave, up, down, window=_lowpass(max(up, down)))[start - first :][:length]
         return np.pad(wave, (0, length - wave.size))
 
     def header(self, name: str) -> tuple[int, int]:

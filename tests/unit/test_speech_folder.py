@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import soundfile
+from scipy.signal import resample_poly
 
 from slotaudio.audio.flac import promise
 from slotaudio.data.speech import SpeechFolder
@@ -21,6 +22,14 @@ def test_a_stretch_at_another_rate_or_speed_is_that_of_the_whole(tmp_path, rate,
     for start in (0, 5, 1001, 20000, length - 800):
         part = folder.read("a-1/noise.wav", start, 800, speed)
         assert part == pytest.approx(whole[start : start + 800], abs=1e-5)
+
+
+def test_speeds_are_those_of_scipys_resampling(tmp_path):
+    noise = np.random.default_rng(0).integers(-3000, 3000, RATE).astype(np.int16)
+    (tmp_path / "a-1").mkdir()
+    soundfile.write(tmp_path / "a-1/noise.wav", noise, RATE)
+    wave = SpeechFolder(tmp_path).read("a-1/noise.wav", 0, RATE // 2, 0.8)
+    assert np.array_equal(wave, resample_poly(noise.astype(np.float32) / 32768, 5, 4)[: RATE // 2])
 
 
 def test_float_files_and_stereo_are_read(tmp_path):
