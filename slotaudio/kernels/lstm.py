@@ -179,20 +179,28 @@ def recur(
     return _Recurrence.apply(gates, weight)
 
 
-def shared_memory(hidden: int) -> int:
-    """Return the bytes of shared memory that a multiprocessor needs: all weights of a direction, and some rows."""
-    return (4 * 2 * triton.next_power_of_2(hidden) + _ROOM) * triton.next_power_of_2(hidden)
+def shared_memory(hidden: int, rows: int = 16) -> int:
+    """Return the bytes of shared memory that a program of so many rows takes at most.
 
-
-_ROOM = 256  # bytes for each unit of the widest layout below: what moves between threads
+    All weights of a direction lie there; 10 bytes for each state are what moves between threads.
+    """
+    width = triton.next_power_of_2(hidden)
+    return (4 * 2 * width + 10 * rows) * width
 
 
 def layout(rows: int, hidden: int, device: torch.device) -> dict[str, int]:
-    """Return how many rows one program takes, and how many warps of threads it has: few, to fill the GPU."""
-    return {"ROWS": ROWS, "num_warps": WARPS}
+    """Return how many rows one program takes and how many warps it has.
 
-
-ROWS, WARPS = 16, 8
+    A multiprocessor holds one program: rows are few where all programs run at once, and more where some would wait.
+    """
+    few = {"ROWS": 16, "num_warps": 8}
+    if device.type == "cpu":  # Triton's interpreter
+        return few
+    properties: Any = torch.cuda.get_device_properties(device)  # torch's annotations lack what is asked for
+    waves = 2 * triton.cdiv(rows, 16) / properties.multi_processor_count
+    if waves <= 1 or shared_memory(hidden, 32) > properties.shared_memory_per_block_optin:
+        return few
+    return {"ROWS": 32, "num_warps": 16}
 
 
 class _Recurrence(torch.autograd.Function):
