@@ -4,7 +4,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from slotaudio.recurrent import bidirectional
+from slotaudio.half_precision import LayerNorm, bidirectional
 
 
 class DualPathBlock(nn.Module):
@@ -44,7 +44,7 @@ class Path(nn.Module):
 
     def __init__(self, dim: int, hidden: int) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(dim)
+        self.norm = LayerNorm(dim)
         self.lstm = nn.LSTM(dim, hidden, bidirectional=True)
         self.merge = zero_linear(2 * hidden, dim)
 

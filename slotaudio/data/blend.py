@@ -68,6 +68,7 @@ class Blend(Dataset[Item]):
         for name, part in zip(parts, self.parts, strict=True):
             if not len(part):
                 raise DataError(f"blend: its part {name!r} is empty")
+        self.names = tuple(parts)
         self.chances = np.array([shares[name] for name in parts]) / sum(shares.values())
         self.unlabelled = [name in unlabelled for name in parts]
         self.sample_rate = rate
@@ -95,6 +96,7 @@ class Blend(Dataset[Item]):
         drawn = self.epochs.rng(index, 2).choice(len(self.parts), p=self.chances)
         part = self.parts[drawn]
         mixture, sources, metadata = part[index % len(part)]
+        metadata = {**metadata, "part": self.names[drawn]}
         if self.unlabelled[drawn]:
             return mixture, mixture[None], {**metadata, "speakers": ("",), "unlabelled": True}
         return mixture, sources, metadata

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from slotaudio.dual_path import DualPathBlock, zero_linear
 from slotaudio.errors import UserError
+from slotaudio.half_precision import LayerNorm
 from slotaudio.types import Estimates, Features, Spectrum
 
 
@@ -51,7 +52,7 @@ class Mask(nn.Module):
         self.film = nn.Linear(slot_dim, 2 * in_dim)
         self.blocks = nn.ModuleList(DualPathBlock(in_dim, hidden) for _ in range(blocks))
         self.together = nn.ModuleList(zero_linear(in_dim, in_dim) for _ in range(blocks))
-        self.head = nn.Sequential(nn.LayerNorm(in_dim), nn.Linear(in_dim, 2 * in_dim), nn.GELU())
+        self.head = nn.Sequential(LayerNorm(in_dim), nn.Linear(in_dim, 2 * in_dim), nn.GELU())
         self.merge = nn.ModuleList(nn.Linear(2 * in_dim, 2 * (stop - start)) for start, stop in self.bands)
         self.consistency = consistency
         self.rest = (

@@ -240,7 +240,7 @@ class _Recurrence(torch.autograd.Function):
         how = layout(rows, hidden, gates.device)
         _run_back[triton.cdiv(rows, how["ROWS"]), 2](
             gates, weight, cells, grad_out.contiguous(), grad, length, rows,
-            HIDDEN=hidden, WIDTH=triton.next_power_of_2(hidden), **how,
+            HIDDEN=hidden, WIDTH=triton.next_power_of_2(hidden), **{**how, "num_warps": 8},
         )  # fmt: skip
         # each state went into the gates of the step after it
         forth = grad[1:, :, : 4 * hidden].flatten(0, 1).mT @ out[:-1, :, :hidden].flatten(0, 1)

@@ -12,6 +12,7 @@ from einops import rearrange
 from torch.utils.data import DataLoader, IterableDataset
 
 from slotaudio.data.batches import collate
+from slotaudio.data.remixing import Repeat
 from slotaudio.errors import DataError
 from slotaudio.types import Batch
 
@@ -19,9 +20,9 @@ from slotaudio.types import Batch
 class Batches:
     """Batches number `start` to `stop`: the same ones whether a run was interrupted or not.
 
-    Batch n belongs to epoch ``n // batches of an epoch``, whose order is drawn from the seed and the epoch's number;
-    data sets that draw their items anew are told the epoch (`set_epoch`). So the position in the data is one
-    number, and nothing else has to be saved.
+    Batch n that is made belongs to epoch ``n // batches of an epoch``, whose order is drawn from the seed and the
+    epoch's number; data sets that draw their items anew are told the epoch (`set_epoch`). So the position in the data
+    is one number, and nothing else has to be saved.
 
     Args:
         dataset: map-style, or iterable (which a resumed run reads again up to its position).
@@ -30,6 +31,7 @@ class Batches:
         seed: with the epoch it decides the order.
         workers: processes that make batches; 0 for none.
         pinned: make them in memory that a GPU can read by itself.
+        repeats: how often each batch that is made is used, every time but the first as a `Repeat`, in other pairs.
 
     Several processes that train together get disjoint parts of the same batches, whatever their number: see `share`.
 
@@ -46,6 +48,7 @@ class Batches:
         seed: int,
         workers: int = 0,
         pinned: bool = False,
+        repeats: int = 1,
     ) -> None:
         self.dataset = dataset
         self.batch_size = batch_size
@@ -54,6 +57,7 @@ class Batches:
         self.seed = seed
         self.workers = workers
         self.pinned = pinned
+        self.repeats = repeats
         self.part = slice(0, batch_size)
         self.indexed = isinstance(dataset, Sized) and not isinstance(dataset, IterableDataset)
         if self.indexed and len(dataset) < batch_size:
@@ -71,13 +75,18 @@ class Batches:
         """Number of batches of the whole run, those before `start` included."""
         return self.stop
 
-    def __iter__(self) -> Iterator[Batch]:
-        batches = self._drawn() if self.indexed else self._read()
-        return islice(batches, max(0, self.stop - self.start))
+    def __iter__(self) -> Iterator[Batch | Repeat]:
+        first, turn = divmod(self.start, self.repeats)
+        return islice(self._repeated(first), turn, turn + max(0, self.stop - self.start))
 
-    def _drawn(self) -> Iterator[Batch]:
+    def _repeated(self, first: int) -> Iterator[Batch | Repeat]:
+        for batch in self._drawn(first) if self.indexed else self._read(first):
+            yield batch
+            yield from (Repeat(batch, turn) for turn in range(1, self.repeats))
+
+    def _drawn(self, first: int) -> Iterator[Batch]:
         per_epoch = len(self.dataset) // self.batch_size
-        epoch, position = divmod(self.start, per_epoch)
+        epoch, position = divmod(first, per_epoch)
         while True:
             generator = torch.Generator().manual_seed(1_000_003 * self.seed + epoch)
             order = torch.randperm(len(self.dataset), generator=generator)[: per_epoch * self.batch_size]
@@ -86,8 +95,8 @@ class Batches:
             yield from _started(self._loader(epoch, batch_sampler=batches[position:, self.part].tolist()))
             epoch, position = epoch + 1, 0
 
-    def _read(self) -> Iterator[Batch]:
-        epoch, skip = 0, self.start
+    def _read(self, first: int) -> Iterator[Batch]:
+        epoch, skip = 0, first
         while True:
             seen = 0
             for batch in _started(self._loader(epoch, batch_size=self.batch_size, drop_last=True)):

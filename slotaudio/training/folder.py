@@ -22,7 +22,7 @@ FORMAT = 1
 _OURS = ("recipe.toml", "last.ckpt", "best.ckpt", "logs", "tensorboard", "model")
 
 
-_KEPT = ("train.accumulate", "train.optimizer")
+_KEPT = ("train.accumulate", "train.optimizer", "train.remix")
 """Options on which the meaning of a checkpoint depends: where in the data it is, and what the optimiser remembers."""
 
 

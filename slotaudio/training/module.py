@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from slotaudio.collapse import alike
+from slotaudio.data.remixing import Repeat
 from slotaudio.errors import SlotaudioError
 from slotaudio.metrics import score
 from slotaudio.model import SlotModel
@@ -116,7 +117,7 @@ class Training(lightning.LightningModule):
                 group["betas"] = tuple(options.betas)
         schedule.base_lrs = [options.learning_rate] * len(schedule.base_lrs)
 
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+    def transfer_batch_to_device(self, batch: Batch | Repeat, device: torch.device, dataloader_idx: int) -> Batch:
         return batch.to(device)
 
 

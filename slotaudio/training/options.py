@@ -23,6 +23,9 @@ class TrainOptions:
     """Optimiser steps in all; the learning rate reaches its end with them."""
     batch_size: int = 64
     """Mixtures of one batch, over all processes."""
+    remix: int = 1
+    """How often each batch is used, every time but the first with its sources in other pairs: for GPUs that are faster
+    than the processes that make mixtures."""
     accumulate: int = 1
     """Batches whose gradients add up to one step."""
     learning_rate: float = 2e-4
@@ -79,7 +82,7 @@ class TrainOptions:
         return (batch + 1) % self.accumulate == 0
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "accumulate", "validate_every", "checkpoint_every", "log_every"):
+        for name in ("steps", "batch_size", "remix", "accumulate", "validate_every", "checkpoint_every", "log_every"):
             if getattr(self, name) < 1:
                 raise UserError(f"train.{name} = {getattr(self, name)}: at least 1 is needed")
         counts = ("warmup_steps", "seed", "workers", "threads", "devices", "nodes")

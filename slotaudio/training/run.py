@@ -99,6 +99,7 @@ def train(recipe: Recipe, folder: str | Path, resume: bool = False, force: bool 
         stop=options.steps * options.accumulate,
         seed=options.seed,
         workers=options.workers,
+        repeats=options.remix,
         pinned=options.device != "cpu" and torch.cuda.is_available(),  # others do not have it
     )
     _rehearse(model, objective, {"train": training, "validation": validation})
