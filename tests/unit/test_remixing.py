@@ -72,4 +72,5 @@ def test_repeats_follow_their_batch_and_are_resumed_in_the_middle():
         assert found(start) == whole[start:]
     for first in range(0, 12, 3):  # of a batch of two, every second turn is the first again
         assert whole[first + 1] != whole[first] == whole[first + 2]
-        assert all(sorted(column) == sorted(other) for column, other in zip(zip(*whole[first]), zip(*whole[first + 1])))
+        columns = [[sorted(column) for column in zip(*pairs, strict=True)] for pairs in whole[first : first + 2]]
+        assert columns[0] == columns[1]
