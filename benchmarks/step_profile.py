@@ -1,9 +1,12 @@
-"""Where the time of one training step goes, and how much of the machine's matrix rate it reaches.
+r"""Where the time of one training step goes, and how much of the machine's matrix rate it reaches.
 
     python benchmarks/step_profile.py                                  # paper size; batch 64 on a GPU, 1 on a CPU
     python benchmarks/step_profile.py --recipe band-split --batch 4 --variants fp32 bf16
     python benchmarks/step_profile.py --recipe band-split --batch 4 --variants fp32 bf16 --inference
     python benchmarks/step_profile.py --device cuda --batch 64         # the same table on a GPU
+    python benchmarks/step_profile.py --device cuda --recipe band-split-noisy --batch 75 --seconds 5 --variants bf16
+    python benchmarks/step_profile.py --device cuda --recipe band-split-noisy --batch 75 --seconds 5 --variants bf16 \
+        --pytorchs-own                                                 # without kernels of ours
 
 The matrix rate is that of one large product, measured here, in the same precision and with the same number of threads.
 On a CPU all times are processor time, so that other work on the machine does not count. A step is what training does:
@@ -23,6 +26,7 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
+from slotaudio.half_precision import pytorchs_own
 from slotaudio.recipe import Recipe, load_recipe
 from slotaudio.training.module import Training
 from slotaudio.training.speed import tune
@@ -59,7 +63,18 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="measured steps of each variant, of which the median counts")
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
     parser.add_argument("--inference", action="store_true", help="separating instead of training")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of a clip, for models of any length")
+    parser.add_argument("--pytorchs-own", action="store_true", help="without the kernels of slotaudio.half_precision")
     options = parser.parse_args()
+    if options.pytorchs_own:
+        with pytorchs_own():
+            run(options)
+    else:
+        run(options)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Measure each variant and print the tables."""
     torch.set_num_threads(options.threads)
     device = torch.device(options.device)
     gpu = device.type != "cpu"
@@ -72,11 +87,11 @@ def main() -> None:
     print("| variant | seconds per step | against the first | TFLOP per step | TFLOP/s | of the product's rate |")
     print("|---|---|---|---|---|---|", flush=True)
     changes, first, tables = [*options.changes, f"train.batch_size={batch}"], 0.0, []
-    flop = count(work(load_recipe(options.recipe, changes), device, batch))
+    flop = count(work(load_recipe(options.recipe, changes), device, batch, options.seconds))
     for variant in options.variants:
         changes += VARIANTS[variant]
         recipe = load_recipe(options.recipe, changes)
-        step = work(recipe, device, batch)
+        step = work(recipe, device, batch, options.seconds)
         seconds = measure(step, device, steps)
         first = first or seconds
         rate = flop / seconds
@@ -95,10 +110,10 @@ def main() -> None:
         print(f"| {kind} |" + "".join(f" {100 * table.get(kind, 0):.0f} % |" for table in tables))
 
 
-def stepper(recipe: Recipe, device: torch.device, size: int) -> Callable[[], None]:
+def stepper(recipe: Recipe, device: torch.device, size: int, seconds: float) -> Callable[[], None]:
     """Return a function that does one training step on a batch that lies ready."""
     options = recipe.train
-    module, batch = prepared(recipe, device, size)
+    module, batch = prepared(recipe, device, size, seconds)
     tune(module.model, options)
     optimizer = module.configure_optimizers()["optimizer"]
 
@@ -113,9 +128,9 @@ def stepper(recipe: Recipe, device: torch.device, size: int) -> Callable[[], Non
     return step
 
 
-def separator(recipe: Recipe, device: torch.device, size: int) -> Callable[[], None]:
+def separator(recipe: Recipe, device: torch.device, size: int, seconds: float) -> Callable[[], None]:
     """Return a function that separates a batch that lies ready."""
-    module, batch = prepared(recipe, device, size)
+    module, batch = prepared(recipe, device, size, seconds)
     model = module.model.eval().requires_grad_(False)
     tune(model, recipe.train)
 
@@ -126,13 +141,13 @@ def separator(recipe: Recipe, device: torch.device, size: int) -> Callable[[], N
     return separate
 
 
-def prepared(recipe: Recipe, device: torch.device, size: int) -> tuple[Training, Batch]:
+def prepared(recipe: Recipe, device: torch.device, size: int, seconds: float) -> tuple[Training, Batch]:
     """Return a recipe's model with its objective, and a batch of noise."""
     torch.manual_seed(0)
     model = recipe.model()
     if device.type != "cpu":
         model.to(device)
-    samples = model.window_samples or round(2.0 * model.sample_rate)
+    samples = model.window_samples or round(seconds * model.sample_rate)
     sources = 0.05 * torch.randn(size, min(2, model.slots), model.frontend.channels, samples, device=device)
     return Training(model, recipe.objective(model), recipe.train), Batch(sources.sum(1), sources)
 
@@ -178,7 +193,7 @@ def count(step: Callable[[], None]) -> int:
             recurrent += flop * inputs[0][..., 0].numel() * (3 if torch.is_grad_enabled() else 1)
 
     hook = nn.modules.module.register_module_forward_hook(add)
-    with FlopCounterMode(display=False) as counter:
+    with pytorchs_own(), FlopCounterMode(display=False) as counter:
         step()
     hook.remove()
     return counter.get_total_flops() + recurrent

@@ -1,6 +1,8 @@
 """Layers that are one kernel each where a GPU computes in half precision, and PyTorch's own everywhere else."""
 
 import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -45,12 +47,25 @@ def bidirectional(lstm: nn.LSTM, sequence: Float[Tensor, "length rows dim"]) -> 
     return recur(gates, weights)
 
 
+@contextmanager
+def pytorchs_own() -> Iterator[None]:
+    """Compute with PyTorch's layers meanwhile, on GPUs too: to compare with them, or to count their operations."""
+    global _ours
+    before, _ours = _ours, False
+    try:
+        yield
+    finally:
+        _ours = before
+
+
+_ours = True
+
 _WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
 def _kind(values: Tensor) -> torch.dtype | None:
     """Return the half precision in which kernels of ours compute; None where PyTorch is to."""
-    if not values.is_cuda or torch.compiler.is_compiling() or not _runs(values.device):
+    if not (_ours and values.is_cuda) or torch.compiler.is_compiling() or not _runs(values.device):
         return None
     kind = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else values.dtype
     return kind if kind in (torch.bfloat16, torch.float16) else None

@@ -100,3 +100,16 @@ def test_which_gpus_take_the_kernels(monkeypatch, capability, memory, hidden, ru
     device = torch.device("cuda")
     assert half_precision._runs.__wrapped__(device) is runs
     assert half_precision._holds.__wrapped__(device, hidden) is holds
+
+
+def test_pytorchs_layers_can_be_had_everywhere(monkeypatch):
+    monkeypatch.setattr(half_precision, "_runs", lambda device: True)
+
+    class OnGPU(torch.Tensor):
+        is_cuda = True
+
+    values = torch.zeros(1, dtype=torch.bfloat16).as_subclass(OnGPU)
+    assert half_precision._kind(values) is torch.bfloat16
+    with half_precision.pytorchs_own():
+        assert half_precision._kind(values) is None
+    assert half_precision._kind(values) is torch.bfloat16
