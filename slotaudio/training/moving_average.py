@@ -27,4 +27,4 @@ class MovingAverage(WeightAveraging):
         """Make the average, and count its updates on the CPU: to look at a GPU's counter is to wait for the GPU."""
         super().setup(*args, **kwargs)
         if self._average_model is not None:
-            self._average_model.n_averaged = self._average_model.n_averaged.cpu()
+            self._average_model.n_averaged = torch.tensor(0)
