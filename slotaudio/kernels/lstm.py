@@ -24,7 +24,7 @@ def _run(
     length,
     rows,
     HIDDEN: tl.constexpr,
-    WIDTH: tl.constexpr,  # the power of two from HIDDEN on
+    WIDTH: tl.constexpr,  # the power of two from HIDDEN on, at least 16
     ROWS: tl.constexpr,
     SAVE: tl.constexpr,
 ):
@@ -184,8 +184,13 @@ def shared_memory(hidden: int, rows: int = 16) -> int:
 
     All weights of a direction lie there; 10 bytes for each state are what moves between threads.
     """
-    width = triton.next_power_of_2(hidden)
+    width = _width(hidden)
     return (4 * 2 * width + 10 * rows) * width
+
+
+def _width(hidden: int) -> int:
+    """Return how wide tensor cores take it."""
+    return max(16, triton.next_power_of_2(hidden))
 
 
 def layout(rows: int, hidden: int, device: torch.device) -> dict[str, int]:
@@ -215,16 +220,7 @@ class _Recurrence(torch.autograd.Function):
         cells = torch.empty_like(out) if save else out
         how = layout(rows, hidden, gates.device)
         _run[triton.cdiv(rows, how["ROWS"]), 2](
-            gates,
-            weight,
-            out,
-            cells,
-            length,
-            rows,
-            HIDDEN=hidden,
-            WIDTH=triton.next_power_of_2(hidden),
-            SAVE=save,
-            **how,
+            gates, weight, out, cells, length, rows, HIDDEN=hidden, WIDTH=_width(hidden), SAVE=save, **how
         )
         if save:
             ctx.save_for_backward(gates, weight, out, cells)
@@ -240,7 +236,7 @@ class _Recurrence(torch.autograd.Function):
         how = layout(rows, hidden, gates.device)
         _run_back[triton.cdiv(rows, how["ROWS"]), 2](
             gates, weight, cells, grad_out.contiguous(), grad, length, rows,
-            HIDDEN=hidden, WIDTH=triton.next_power_of_2(hidden), **{**how, "num_warps": 8},
+            HIDDEN=hidden, WIDTH=_width(hidden), **{**how, "num_warps": 8},
         )  # fmt: skip
         # each state went into the gates of the step after it
         forth = grad[1:, :, : 4 * hidden].flatten(0, 1).mT @ out[:-1, :, :hidden].flatten(0, 1)
