@@ -32,14 +32,17 @@ def main() -> None:
     parser.add_argument("--model", action="append", required=True, help="bundled name or folder")
     parser.add_argument("--speakers", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--recordings", type=int, default=60, help="of each number")
-    parser.add_argument("--seconds", type=float, default=6.0, help="of a mixture, all of whose voices speak throughout")
-    parser.add_argument("--minutes", type=float, help="of a conversation, instead of mixtures")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--seconds", type=float, default=6.0, help="of a mixture, all of whose voices speak throughout")
+    length.add_argument("--minutes", type=float, help="of a conversation, instead of mixtures")
     parser.add_argument("--noise", help="a folder of noise, or babble, 10 dB below the voices")
     parser.add_argument("--rooms", help="a folder of impulse responses, one for each voice")
     parser.add_argument("--band", type=float, nargs=2, metavar="HZ", help="of a telephone, as 300 3400")
-    parser.add_argument("--slope", type=float, default=24.0, help="dB per octave beyond the band")
+    parser.add_argument("--slope", type=float, help="dB per octave beyond the band; 24 by default")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
+    if options.slope is not None and options.band is None:
+        parser.error("--slope is that of a --band: give both")
     torch.set_num_threads(1)
     for name in options.model:
         found = {number: listen(name, number, options) for number in options.speakers}
@@ -64,7 +67,7 @@ def recordings(number: int, rate: int, options: argparse.Namespace) -> Any:
     if options.rooms:
         shared |= {"rooms": options.rooms, "reverberant": 1.0}
     if options.band:
-        shared |= {"band": options.band, "slope": options.slope}
+        shared |= {"band": options.band, "slope": 24.0 if options.slope is None else options.slope}
     if options.minutes:
         return Conversations(options.data, 60 * options.minutes, number, rate, **shared)
     return FolderMixtures(options.data, options.seconds, number, rate, **shared)

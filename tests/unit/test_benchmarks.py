@@ -26,6 +26,20 @@ def test_more_gpus_are_reckoned_from_counted_operations(script, capsys):
     assert [row.split(" | ")[1] for row in rows] == ["32", "4", "0.5"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--slope", "24"], "--slope is that of a --band: give both"),
+        (["--seconds", "6", "--minutes", "5"], "not allowed with argument"),
+    ],
+)
+def test_options_of_counting_that_would_change_nothing_are_refused(script, capsys, arguments, message):
+    with pytest.raises(SystemExit) as ended:
+        script("counting.py", "path/to/speech", "--model", "default", *arguments)
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+
+
 def test_a_step_is_profiled_before_and_after_each_optimisation(script, capsys):
     options = ["--batch", "1", "--steps", "1", "--device", "cpu", "--variants", "fp32", "bf16"]
     script("step_profile.py", "--recipe", "audioslots-small", *options)
