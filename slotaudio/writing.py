@@ -33,11 +33,11 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def check_free(path: str | os.PathLike[str], force: bool = False) -> None:
-    """Refuse to write over a file, unless that is wanted, or where a folder is: those are never replaced.
+    """Refuse to write over a file, unless that is wanted, or where a folder is, or below a file: those stay.
 
     Raises:
         OutputExists: the file exists.
-        UserError: a folder has that name.
+        UserError: a folder has that name, or a file has that of a folder above.
     """
     if Path(path).is_dir():
         raise UserError(
@@ -45,6 +45,9 @@ def check_free(path: str | os.PathLike[str], force: bool = False) -> None:
         )
     if Path(path).exists() and not force:
         raise OutputExists(path)
+    above = next((folder for folder in Path(path).parents if folder.exists()), None)
+    if above is not None and not above.is_dir():
+        raise UserError(f"the folder {Path(path).parent} cannot be made: {above} is a file; choose another")
 
 
 def make_folder(folder: str | os.PathLike[str]) -> None:

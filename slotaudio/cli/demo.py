@@ -8,7 +8,7 @@ import typer
 from slotaudio.cli.options import Model, refuse_unused
 from slotaudio.cli.reporting import waiting
 from slotaudio.errors import UserError
-from slotaudio.writing import make_folder
+from slotaudio.writing import check_free, make_folder
 
 _FOLDER, _HOST, _LONGEST = "slotaudio-demo", "127.0.0.1", 10.0
 
@@ -70,17 +70,21 @@ def demo(
         raise UserError(f"there is no mixture {number}: the package brings {len(mixtures)}")
     mixture, references, _ = mixtures[number - 1]
     rate = 16000
+    sounds = [_sounds(output, source) for source in range(len(references))]
+    picture = output / "demo.png"
+    for target in (output / "mixture.wav", picture, *(path for paths in sounds for path in paths)):
+        check_free(target, force=True)
+    make_folder(output)
     seen: list[Observation] = []
     with waiting("separating"):
         estimates = separator(mixture, rate, observer=seen.append).sources
     score = metrics.score(estimates[None], references[None], mixture[None], separator.model.matcher)
     order = score.assignment[0].tolist()
     gains = score.values["si_sdr_i"][0].tolist()
-    make_folder(output)
     audio.write(output / "mixture.wav", mixture, rate, force=True)
-    for source, slot in enumerate(order):
-        audio.write(output / f"source{source + 1}_separated.wav", estimates[slot], rate, force=True)
-        audio.write(output / f"source{source + 1}_true.wav", references[source], rate, force=True)
+    for slot, reference, (separated, true) in zip(order, references, sounds, strict=True):
+        audio.write(separated, estimates[slot], rate, force=True)
+        audio.write(true, reference, rate, force=True)
     attention = attention_map(seen, separator.framing.window / separator.sample_rate, mixture.shape[-1] / rate)
     figure = separation_figure(
         mixture,
@@ -91,12 +95,17 @@ def demo(
         captions=[f"SI-SDRi {gain:+.1f} dB" for gain in gains],
         title="slotaudio: one mixture, an unordered set of slots, one source from each",
     )
-    picture = save(figure, output / "demo.png", force=True)
+    save(figure, picture, force=True)
     print(f"Two people at once, {mixture.shape[-1] / rate:.1f} s: {output / 'mixture.wav'}")
-    for source, gain in enumerate(gains, start=1):
-        print(f"  source {source}: SI-SDRi {gain:+.1f} dB  {output / f'source{source}_separated.wav'}")
+    for source, (gain, (separated, _)) in enumerate(zip(gains, sounds, strict=True), start=1):
+        print(f"  source {source}: SI-SDRi {gain:+.1f} dB  {separated}")
     print(f"  mean SI-SDRi {sum(gains) / len(gains):+.1f} dB; the true sources are beside them")
     print(f"Picture: {picture}")
+
+
+def _sounds(folder: Path, source: int) -> tuple[Path, Path]:
+    """Return where a source goes as it was separated, and as it is."""
+    return folder / f"source{source + 1}_separated.wav", folder / f"source{source + 1}_true.wav"
 
 
 def _serve(model: str, host: str, port: int | None, longest: float, browser: bool) -> None:

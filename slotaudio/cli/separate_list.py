@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slotaudio.cli.reporting import progress_bar, report
+from slotaudio.writing import check_free
 
 if TYPE_CHECKING:
     from slotaudio.separation.counting import Separators
@@ -23,6 +24,7 @@ def separate_list(
 ) -> int:
     """Do the share of this worker and return the exit code: 0, or that of the worst failure."""
     from slotaudio.separation.bulk import Corpus, read_list, shard
+    from slotaudio.separation.files import output_paths
 
     todo = read_list(recordings)
     if part is not None:
@@ -30,6 +32,9 @@ def separate_list(
     corpus = Corpus(output, {**settings, "format": format, "subtype": subtype})
 
     def work(path: Path, folder: Path, force: bool) -> list[Path]:
+        first = separators.first.model
+        for target in output_paths(path, folder, first.slots, format, first.names):
+            check_free(target, force)  # before it is listened to
         return separators.of(path).separate_file(path, folder, format=format, subtype=subtype, force=force)
 
     # the bar leaves room for lines on its own screen only

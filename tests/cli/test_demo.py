@@ -48,6 +48,17 @@ def test_what_the_demo_cannot_do(tiny_model, tmp_path, capsys, arguments, messag
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["mixture.wav", "source1_separated.wav", "source2_true.wav", "demo.png"])
+def test_a_folder_in_the_way_is_told_before_anything_is_separated(tiny_model, tmp_path, capsys, monkeypatch, name):
+    monkeypatch.setattr("slotaudio.separation.separator.Separator.__call__", None)
+    (tmp_path / "demo" / name).mkdir(parents=True)
+    with pytest.raises(SystemExit) as ended:
+        main(["demo", "-o", str(tmp_path / "demo"), "-m", str(tiny_model)])
+    assert ended.value.code == 2
+    assert f"{name} is a folder" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "demo").iterdir()] == [name]
+
+
 def test_the_number_chooses_the_mixture(tiny_model, tmp_path):
     for number in (1, 2):
         with pytest.raises(SystemExit) as ended:

@@ -27,6 +27,22 @@ def test_a_list_is_separated_by_whoever_comes_and_goes_on_where_it_was_left(tmp_
     assert "was begun with other options" in run("separate", capsys, *command, "--mask", "binary")[2]
 
 
+def test_what_stands_in_the_way_is_told_before_a_recording_is_listened_to(tmp_path, capsys, monkeypatch):
+    heard = []
+    monkeypatch.setattr("slotaudio.separation.counting.count", lambda *given, **more: heard.append(given) or 2)
+    recording(tmp_path / "a.wav", 0.6)
+    (tmp_path / "corpus.txt").write_text("a.wav\n")
+    (tmp_path / "out/a_slot1.wav").mkdir(parents=True)
+    command = ("--list", tmp_path / "corpus.txt", "-o", tmp_path / "out", "--sources", "unknown")
+    code, _, err = run("separate", capsys, *command)
+    assert code == 2
+    assert "a_slot1.wav is a folder" in err
+    assert not heard
+    (tmp_path / "out/a_slot1.wav").rmdir()
+    assert run("separate", capsys, *command)[0] == 0
+    assert len(heard) == 1
+
+
 def test_lists_and_recordings_exclude_each_other(tmp_path, capsys):
     for arguments, complaint in [
         ([], "name the recordings, or give a --list of them"),

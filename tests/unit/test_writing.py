@@ -40,3 +40,5 @@ def test_what_is_there_is_told_before_anything_is_written(tmp_path):
         with pytest.raises(UserError, match="is a folder, and a file is to be written there") as refused:
             check_free(tmp_path, force)
         assert not isinstance(refused.value, OutputExists)
+    with pytest.raises(UserError, match=r"the folder .*below.* cannot be made: .*talk\.wav is a file"):
+        check_free(file / "below" / "talk.wav", force=True)
