@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from slotaudio.cli.evaluate_long import CONVERSATIONS, TIMELINES, evaluate_conversations
+from slotaudio.cli.evaluate_options import refuse_masks, refuse_twice, refuse_unheard, tables
 from slotaudio.cli.options import Device, Force, Threads, refuse_unused
 from slotaudio.cli.reporting import progress_bar, waiting
 from slotaudio.errors import DataError, UserError
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from slotaudio.evaluation.results import Result
 
 _NAMES = ("scores.csv", "summary.csv", "mixtures.csv", TIMELINES)
-_MIXTURES, _SECONDS, _SOURCES, _JOINING = 100, 10.0, 2, "blind"
+_MIXTURES, _SECONDS, _SOURCES, _SEED, _JOINING = 100, 10.0, 2, 0, "blind"
 
 
 def evaluate(
@@ -43,7 +44,7 @@ def evaluate(
     sources: Annotated[
         int | None, typer.Option(help=f"Speakers of a mixture; {_SOURCES} by default, or those in the list.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Decides which mixtures are drawn.")] = 0,
+    seed: Annotated[int | None, typer.Option(help=f"Decides which mixtures are drawn; {_SEED} by default.")] = None,
     long: Annotated[
         float | None,
         typer.Option(
@@ -127,10 +128,16 @@ def evaluate(
         refuse_unused({"--joining": joining is not None}, "--table1 has its two ways of joining")
     if long is not None:
         refuse_unused({"--seconds": seconds is not None}, f"conversations have the minutes of --long {long:g}")
-    if list_ is not None:
-        made = {"--seconds": seconds is not None, "--sources": sources is not None}
-        refuse_unused(made, f"the mixtures are those of --list {list_}")
-    drawn: dict[str, Any] = {"sources": _SOURCES if sources is None else sources, "seed": seed}
+    table = tables(set_ or ())
+    given = {"--mixtures": mixtures, "--seconds": seconds, "--long": long, "--sources": sources, "--seed": seed}
+    refuse_twice({**given, "--list": list_}, table["data"])
+    if list_ is not None or "mixtures" in table["data"]:
+        listed = f"--set data.mixtures={table['data']['mixtures']}" if list_ is None else f"--list {list_}"
+        refuse_unheard({"--seconds": seconds is not None, "--sources": sources is not None}, table["data"], listed)
+    # what was asked for is an option, which the data set must have; what is so by default is offered
+    asked = {"seconds": seconds, "sources": sources, "seed": seed}
+    options = {**table["data"], **{key: value for key, value in asked.items() if value is not None}}
+    drawn: dict[str, Any] = {"sources": _SOURCES, "seed": _SEED}
     if output is not None:
         _prepare(output, force)
     with waiting("loading", quiet):
@@ -140,14 +147,8 @@ def evaluate(
         from slotaudio.evaluation.table import BY
         from slotaudio.model import use_threads
         from slotaudio.spec import Spec
-        from slotaudio.toml import set_value
 
         use_threads(threads)
-        table: dict[str, Any] = {"data": {}, "frontend": {"name": "slotaudio/stft"}}
-        for assignment in set_ or ():
-            if assignment.partition(".")[0] not in table:
-                raise UserError(f"--set {assignment}: the tables are data and frontend, as in --set data.length=min")
-            set_value(table, assignment)
         ideal = _many(oracle) or (["ibm", "wiener"] if table1 or "oracle" in _many(model) else [])
         if not ideal:
             of_oracle = {f"--set {each}": True for each in set_ or () if each.startswith("frontend")}
@@ -155,9 +156,8 @@ def evaluate(
                 {"--windows": bool(windows), **of_oracle}, "no ideal masks are asked for, as by --oracle wiener"
             )
         if all(name == "oracle" for name in _many(model)):
-            refuse_unused(
-                {"--masks": bool(masks) and not autoencoder, "--keep-noise": keep_noise}, "no model is evaluated"
-            )
+            of_model = {"--keep-noise": keep_noise, "--device": device is not None}
+            refuse_unused({"--masks": bool(masks) and not autoencoder, **of_model}, "no model is evaluated")
         rows, rate = rows_of(
             _many(model),
             autoencoder,
@@ -169,6 +169,7 @@ def evaluate(
             device=device,
             keep_noise=keep_noise,
         )
+        refuse_masks(rows, masks)
     if long is not None:
         if long <= 0:
             raise UserError(f"--long {long:g}: give minutes, more than 0")
@@ -177,11 +178,11 @@ def evaluate(
             found_too = " and ".join(name for name, value in others.items() if value)
             raise UserError(f"--long goes without {found_too}: conversations have a table of their own")
         drawn |= {"seconds": 60 * long, "size": mixtures or CONVERSATIONS}
-        evaluate_conversations(rows, data, table["data"], output, quiet, rate=rate, **drawn)
+        evaluate_conversations(rows, data, options, output, quiet, rate=rate, **drawn)
         return
-    drawn |= {"seconds": _SECONDS if seconds is None else seconds, "size": mixtures or _MIXTURES}
+    drawn |= {"seconds": _SECONDS, "size": mixtures or _MIXTURES}
     with waiting("loading", quiet):
-        dataset = evaluation_data(data, table["data"], rate=rate, mixtures=list_, **drawn)
+        dataset = evaluation_data(data, options, rate=rate, mixtures=list_, **drawn)
         if list_ is not None and not hasattr(dataset, "plan"):
             raise UserError(f"--list is for folders of speakers; data set {data!r} does not read lists")
         labels = [*BY, *_known_labels(by)]

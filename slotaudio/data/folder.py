@@ -24,6 +24,9 @@ from slotaudio.wildcards import fits
 _PATIENCE = 100
 _PITCH_SECONDS = 8.0
 
+DRAWN = ("seconds", "sources", "size", "split", "validation", "speakers", "loudness", "speed", "length", "groups")
+"""Options of `FolderMixtures` that decide about mixtures that are drawn; those of a list heed none of them."""
+
 
 class FolderMixtures(Dataset[Item]):
     """Mix speakers of a folder (speaker/utterance.flac) on the fly.

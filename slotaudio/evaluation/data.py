@@ -23,11 +23,15 @@ def evaluation_data(data: str, options: Mapping[str, Any], **offered: Any) -> An
         offered: further options, for those data sets that take them; None is not offered.
 
     Raises:
-        DataError: neither of the three; or see the data set.
+        DataError: neither of the three, or a second folder among the options; or see the data set.
     """
     if data == BUNDLED:
         data = f"{BUNDLED}:dev"
     if data.startswith(f"{BUNDLED}:") or Path(data).is_dir():
+        if "path" in options:
+            raise DataError(
+                f"data {data!r} and path = {options['path']!r} are both folders of speakers: give one of them"
+            )
         base = {"name": "folder", "path": data}
     elif data in datasets:
         base = {"name": data}

@@ -138,6 +138,34 @@ def test_saved_models_beside_oracle_and_autoencoder(tmp_path, capsys):
             "--windows and --set frontend.hop=256 would change nothing: no ideal masks are asked for",
         ),
         (("oracle", "bundled", "--masks", "ibm", "--keep-noise"), "--masks and --keep-noise would change nothing"),
+        (("oracle", "bundled", "--device", "cpu"), "--device would change nothing: no model is evaluated"),
+        (
+            ("band-split-fast", "bundled", "--masks", "ibm", "--oracle", "wiener"),
+            "--masks would change nothing: band-split-fast makes its own",
+        ),
+        (("oracle", "bundled", *QUICK, "--set", "data.seconds=2"), "--seconds 1.0 and --set data.seconds=2 say the"),
+        (("oracle", "bundled", *QUICK, "--set", "data.size=2"), "--mixtures 2 and --set data.size=2 say the same"),
+        (
+            ("oracle", "bundled", "--sources", "2", "--set", "data.sources=3"),
+            "--sources 2 and --set data.sources=3 say",
+        ),
+        (("oracle", "bundled", "--seed", "0", "--set", "data.seed=1"), "--seed 0 and --set data.seed=1 say the same"),
+        (("oracle", "bundled", "--long", "1", "--set", "data.seconds=30"), "--long 1.0 and --set data.seconds=30 say"),
+        (
+            ("oracle", "bundled", "--list", "a.csv", "--set", "data.mixtures=b.csv"),
+            "--list a.csv and --set data.mixtures",
+        ),
+        (
+            ("oracle", "bundled", "--list", "any.csv", "--set", "data.length=min", "--set", "data.speed=[0.9, 1.1]"),
+            "--set data.speed=[0.9, 1.1] and --set data.length=min would change nothing: the mixtures are those of",
+        ),
+        (
+            ("oracle", "bundled", "--seconds", "1", "--set", "data.mixtures=any.csv"),
+            "--seconds would change nothing: the mixtures are those of --set data.mixtures=any.csv",
+        ),
+        (("oracle", "bundled", "--set", "data.path=elsewhere"), "are both folders of speakers: give one of them"),
+        (("oracle", "bundled", "--set", "data.rate=8000"), "mixtures have the sample rate of what separates them"),
+        (("oracle", "blend", "--sources", "2"), "dataset 'blend' has no option 'sources'"),
         (("oracle", "synthetic", "--list", "any.csv"), "data set 'synthetic' does not read lists"),
         (("oracle", "bundled", "--set", "data.lenght=min"), "lenght"),
         (("oracle", "bundled", "--set", "encoder.depth=18"), "the tables are data and frontend"),
@@ -165,7 +193,8 @@ def test_outputs_are_not_replaced_unasked(tmp_path, capsys):
     message = refused(capsys, "oracle", "bundled", *QUICK, "-o", tmp_path / "folder", "--force")
     assert "summary.csv is a folder" in message
     (tmp_path / "file").write_text("")
-    assert "cannot write to" in refused(capsys, "oracle", "bundled", *QUICK, "-o", tmp_path / "file" / "below")
+    message = refused(capsys, "oracle", "bundled", *QUICK, "-o", tmp_path / "file" / "below")
+    assert f"the folder {tmp_path / 'file' / 'below'} cannot be made: {tmp_path / 'file'} is a file" in message
 
 
 def test_what_an_interrupted_evaluation_measured_is_kept(tmp_path, monkeypatch):

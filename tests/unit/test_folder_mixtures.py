@@ -14,7 +14,7 @@ from slotaudio.compose import build
 from slotaudio.data import bundled
 from slotaudio.data.batches import collate
 from slotaudio.data.epochs import SkippedUtterance
-from slotaudio.data.folder import FolderMixtures
+from slotaudio.data.folder import DRAWN, FolderMixtures
 from slotaudio.data.mixing import PEAK, active_level
 from slotaudio.data.plans import write_list
 from slotaudio.data.recordings import UnreadableUtterance
@@ -169,6 +169,17 @@ def test_frozen_list_renders_the_same_mixtures(voices, tmp_path):
     assert len(listed) == 6
     assert {len(row) for row in csv.reader(frozen.read_text().splitlines())} == {2 + 2 * 6}
     assert all(equal(drawn[n], listed[n]) for n in range(6))
+
+
+def test_a_list_heeds_nothing_of_what_decides_about_drawing(voices, tmp_path):
+    write_list(tmp_path / "frozen.csv", [mixtures(voices).plan(n) for n in range(2)])
+    other = {"seconds": 9.0, "sources": 3, "size": 7, "split": "train", "validation": 0.4, "speakers": ["a"]}
+    other |= {"loudness": (-1.0, 0.0), "speed": (0.9, 1.1), "length": "min", "groups": {"*": 1.0}}
+    assert set(other) == set(DRAWN)
+    plain = FolderMixtures(voices, mixtures=tmp_path / "frozen.csv")
+    listed = FolderMixtures(voices, mixtures=tmp_path / "frozen.csv", **other)
+    assert len(plain) == len(listed)
+    assert all(equal(plain[n], listed[n]) for n in range(2))
 
 
 def test_other_rates_are_resampled_when_told(voices):
