@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from slotaudio.errors import UserError
 from slotaudio.writing import replacing
 
-FORMAT = 2
+FORMAT = 3
 _HEADER = "slotaudio_stream"
 
 

@@ -18,13 +18,13 @@ from torch import Tensor
 
 from slotaudio.errors import UserError
 from slotaudio.resampling import Resampler
+from slotaudio.separation.consistency import MixtureConsistency
 from slotaudio.separation.framing import Framing
 from slotaudio.separation.intake import Wave, as_batch
 from slotaudio.separation.joining import Joiner, JoiningRule, SlotWindow, take
 from slotaudio.separation.observation import Observation, levels, reordered
 from slotaudio.separation.offset import REACH, OffsetFilter
 from slotaudio.separation.predictor import WindowPredictor
-from slotaudio.separation.residual import ResidualSharer
 from slotaudio.separation.state import fingerprint, load_state, save_state
 from slotaudio.separation.turns import TurnFollower
 from slotaudio.separation.windows import count, split
@@ -67,26 +67,20 @@ class SourceStream:
         self._predictor = predictor
         self._joiner = Joiner(framing.window, framing.hop, rule)
         self._follower = follower
-        self._sharer = ResidualSharer(sample_rate // 100) if consistent else None
-        self._rest = consistent and rest
-        self._keeps_offset = consistent and not rest
+        self._consistency = MixtureConsistency(sample_rate, consistent=consistent, rest=rest)
         self._buffer: Tensor | None = None  # model's rate, from the start of the next window
-        self._unjoined: Tensor | None = None  # model's rate, from the next sample to be joined; where a rest is left
         self._past: Tensor | None = None  # model's rate, what came right before the buffer
-        self._mixture: Tensor | None = None  # input's rate, from the next sample to be finished; without its offset
-        self._offset: Tensor | None = None  # the same samples of that, where it is kept
         self.received = 0
         """Samples pushed so far."""
         self._over = self._busy = False  # busy in the middle of a block, for ever if it failed there
-        self._resampled = self._windows = self._joined = self._made = 0
+        self._resampled = self._windows = self._joined = 0
 
     @property
     def latency(self) -> float:
         """Seconds that a sample waits at most for others before it is finished; computing comes on top."""
         joined = (self.framing.window + (self.framing.together - 1) * self.framing.hop) / self.model.sample_rate
         followed = 0.0 if self._follower is None else self._follower.latency
-        shared = 0.0 if self._sharer is None else 2 * self._sharer.frame / self._sample_rate
-        waits = self._in.latency + joined + followed + self._out.latency + shared
+        waits = self._in.latency + joined + followed + self._out.latency + self._consistency.latency
         return REACH + max(REACH, waits)  # the first samples wait for both sides
 
     @torch.no_grad()
@@ -105,15 +99,15 @@ class SourceStream:
         self._check_going()
         wave = self._checked(block)
         self._busy = True
-        if self._mixture is None:
-            self._mixture = self._offset = wave[..., :0]
+        if self._buffer is None:
             self._buffer = wave.new_zeros(*wave.shape[:2], self.framing.lead)
-            self._past = self._unjoined = self._buffer[..., :0]
+            self._past = self._buffer[..., :0]
         self.received += wave.shape[-1]
-        joined = self._separate(self._in.push(self._without_offset(*self._filter.push(wave))), self.framing.together)
+        wave = self._consistency.keep(*self._filter.push(wave))
+        joined = self._separate(self._in.push(wave), self.framing.together)
         if self._follower is not None:
             joined = self._follower.push(joined)
-        piece = self._finished(self._out.push(self._beside(joined)))
+        piece = self._consistency.push(self._out.push(self._consistency.beside(joined)))
         self._busy = False
         return piece
 
@@ -129,7 +123,7 @@ class SourceStream:
             raise UserError("this stream got no block yet: push() one before finish()")
         self._over = self._busy = True
         framing = self.framing
-        last = self._in.push(self._without_offset(*self._filter.finish()))
+        last = self._in.push(self._consistency.keep(*self._filter.finish()))
         pieces = [self._separate(torch.cat([last, self._in.finish()], dim=-1), framing.together)]
         length = self._resampled
         remaining = count(2 * framing.lead + length, framing.window, framing.hop) - self._windows
@@ -142,9 +136,10 @@ class SourceStream:
         joined = joined[..., : joined.shape[-1] - (self._joined - framing.lead - length)]
         if self._follower is not None:
             joined = torch.cat([self._follower.push(joined), self._follower.finish()], dim=-1)
-        ending = self._finished(torch.cat([self._out.push(self._beside(joined)), self._out.finish()], dim=-1))
+        sources = torch.cat([self._out.push(self._consistency.beside(joined)), self._out.finish()], dim=-1)
+        ending = self._consistency.finish(sources)
         self._busy = False
-        return ending if self._sharer is None else torch.cat([ending, self._sharer.finish()], dim=-1)
+        return ending
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything that the stream remembers to a file, to go on later or elsewhere.
@@ -182,8 +177,8 @@ class SourceStream:
                 f"a block of {wave.shape[1]} channels (its shape is {tuple(block.shape)}), where the model takes "
                 f"{channels}: Separator.stream mixes or copies channels"
             )
-        if self._mixture is not None and len(wave) != len(self._mixture):
-            raise UserError(f"a block of a batch of {len(wave)}, where the first was of {len(self._mixture)}")
+        if self._buffer is not None and len(wave) != len(self._buffer):
+            raise UserError(f"a block of a batch of {len(wave)}, where the first was of {len(self._buffer)}")
         return wave
 
     def _made_for(self) -> dict[str, Any]:
@@ -194,21 +189,10 @@ class SourceStream:
             "mask": self._predictor.mask.to_dict(),
             "joining": type(self._joiner.rule).__name__,
             "turns": self._follower is not None,
-            "consistency": self._sharer is not None,
-            "rest": self._rest,
+            "consistency": self._consistency.consistent,
+            "rest": self._consistency.rest,
             "level": self._predictor.level is not None,
         }
-
-    def _without_offset(
-        self, wave: Float[Tensor, "batch channels time"], offset: Float[Tensor, "batch channels time"]
-    ) -> Float[Tensor, "batch channels time"]:
-        """Keep both for when the sources are there, and return the wave."""
-        assert self._mixture is not None
-        self._mixture = torch.cat([self._mixture, wave], dim=-1)
-        if self._keeps_offset:
-            assert self._offset is not None
-            self._offset = torch.cat([self._offset, offset], dim=-1)
-        return wave
 
     def _separate(
         self, wave: Float[Tensor, "batch channels time"], least: int, padding: int = 0
@@ -220,9 +204,7 @@ class SourceStream:
         assert self._buffer is not None
         self._resampled += wave.shape[-1]
         self._buffer = torch.cat([self._buffer, wave], dim=-1)
-        if self._rest:
-            assert self._unjoined is not None
-            self._unjoined = torch.cat([self._unjoined, wave], dim=-1)
+        self._consistency.hear(wave)
         framing = self.framing
         batch, channels = self._buffer.shape[:2]
         pieces = [self._buffer.new_zeros(batch, self.model.slots, channels, 0)]
@@ -273,29 +255,3 @@ class SourceStream:
         lead = max(0, self.framing.lead - self._joined)
         self._joined += joined.shape[-1]
         return joined[..., lead:]
-
-    def _beside(self, joined: Float[Tensor, "batch slots channels time"]) -> Float[Tensor, "batch more channels time"]:
-        """Put what the model heard beside its slots, where it may leave a rest: both go through the same resampling."""
-        if not self._rest:
-            return joined
-        assert self._unjoined is not None
-        heard, self._unjoined = self._unjoined.tensor_split([joined.shape[-1]], dim=-1)
-        return torch.cat([joined, heard[:, None]], dim=1)
-
-    def _finished(
-        self, sources: Float[Tensor, "batch more channels time"]
-    ) -> Float[Tensor, "batch slots channels finished"]:
-        """Cut to the recording's length and, beside the mixture, make the sources add up to it."""
-        assert self._mixture is not None
-        size = min(sources.shape[-1], self.received - self._made)
-        self._made += size
-        sources, mixture = sources[..., :size], self._mixture[..., :size]
-        self._mixture = self._mixture[..., size:]
-        if self._rest:
-            sources, heard = sources[:, :-1], sources[:, -1]
-            mixture = mixture - heard + sources.sum(dim=1)
-        if self._keeps_offset:
-            assert self._offset is not None
-            offset, self._offset = self._offset.tensor_split([size], dim=-1)
-            mixture, sources = mixture + offset, sources + offset[:, None] / sources.shape[1]
-        return sources if self._sharer is None else self._sharer.push(mixture, sources)

@@ -18,7 +18,7 @@ def test_streams_hold_on_to_little_however_long_they_are(separator):
     held = []
     for _ in range(48):
         stream.push(torch.randn(1, 1, 2 * RATE) * 0.1)
-        held.append(stream._buffer.shape[-1] + stream._mixture.shape[-1] + stream._in._buffer.shape[-1])
+        held.append(stream._buffer.shape[-1] + stream._consistency._mixture.shape[-1] + stream._in._buffer.shape[-1])
     assert max(held[24:]) <= max(held[:24]) + 2 * RATE
     assert stream.received == 48 * 2 * RATE
 
