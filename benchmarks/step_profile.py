@@ -110,7 +110,7 @@ def run(options: argparse.Namespace) -> None:
         print(f"| {kind} |" + "".join(f" {100 * table.get(kind, 0):.0f} % |" for table in tables))
 
 
-def stepper(recipe: Recipe, device: torch.device, size: int, seconds: float) -> Callable[[], None]:
+def stepper(recipe: Recipe, device: torch.device, size: int, seconds: float = 2.0) -> Callable[[], None]:
     """Return a function that does one training step on a batch that lies ready."""
     options = recipe.train
     module, batch = prepared(recipe, device, size, seconds)
@@ -141,7 +141,7 @@ def separator(recipe: Recipe, device: torch.device, size: int, seconds: float) -
     return separate
 
 
-def prepared(recipe: Recipe, device: torch.device, size: int, seconds: float) -> tuple[Training, Batch]:
+def prepared(recipe: Recipe, device: torch.device, size: int, seconds: float = 2.0) -> tuple[Training, Batch]:
     """Return a recipe's model with its objective, and a batch of noise."""
     torch.manual_seed(0)
     model = recipe.model()

@@ -74,8 +74,9 @@ def _kind(values: Tensor) -> torch.dtype | None:
 @cache
 def _runs(device: torch.device) -> bool:
     """Tell whether there is Triton, and a GPU of compute capability 8 (Ampere) or later."""
-    found = torch.version.cuda is not None and importlib.util.find_spec("triton") is not None
-    return found and torch.cuda.get_device_capability(device) >= (8, 0)
+    if torch.version.cuda is None or not torch.cuda.is_available() or importlib.util.find_spec("triton") is None:
+        return False
+    return torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 @cache

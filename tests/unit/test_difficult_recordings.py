@@ -53,11 +53,16 @@ def test_more_speakers_than_slots_share_them():
 
 def test_the_default_model_leaves_noise_out():
     voice = voices(2).sum(0)
-    noise = synthetic_noise(voice.shape[-1], torch.Generator().manual_seed(0))[None]
-    noisy = voice + noise * (0.5 * voice.norm() / noise.norm())
-    kept, left = (Separator.from_pretrained(keep_noise=keep)(noisy, RATE).sources.sum(0) for keep in (True, False))
-    torch.testing.assert_close(kept, noisy, rtol=0, atol=1e-4)
-    assert (left - voice).norm() < 0.85 * (kept - voice).norm()
+    separators = [Separator.from_pretrained(keep_noise=keep) for keep in (True, False)]
+    remains = []
+    for seed in range(4):  # hums are taken for voices, and most of a hiss is not
+        noise = synthetic_noise(voice.shape[-1], torch.Generator().manual_seed(seed))[None]
+        noisy = voice + noise * (0.5 * voice.norm() / noise.norm())
+        kept, left = (separator(noisy, RATE).sources.sum(0) for separator in separators)
+        torch.testing.assert_close(kept, noisy, rtol=0, atol=1e-4)
+        remains.append((left - voice).norm() / (kept - voice).norm())
+    assert max(remains) < 1.0
+    assert sum(remains) / 4 < 0.85
 
 
 def test_a_pause_of_two_minutes_is_survived_side_by_side():

@@ -95,6 +95,7 @@ def test_which_gpus_take_the_kernels(monkeypatch, capability, memory, hidden, ru
         shared_memory_per_block_optin = memory
 
     monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: Properties)
     device = torch.device("cuda")

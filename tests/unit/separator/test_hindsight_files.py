@@ -11,23 +11,25 @@ from slotaudio import Separator, audio
 from slotaudio.audio import AudioWriter
 from slotaudio.errors import AudioFileError
 from slotaudio.identity import identity_score
+from slotaudio.separation.consistency import MixtureConsistency
 from slotaudio.separation.extraction import extract_file
 from slotaudio.separation.hindsight import Hindsight, HindsightOrder
 from slotaudio.separation.intake import SeparationWarning
 from slotaudio.separation.presence import PresenceMeter
-from slotaudio.separation.stream import SourceStream
 
 
 @pytest.fixture
 def separating(any_length, talk, monkeypatch) -> Separator:
     """A separator that finds two voices, which change places, in whatever it is given."""
 
-    def finished(stream: SourceStream, sources: torch.Tensor) -> torch.Tensor:
-        start = stream._made
-        stream._made = min(start + sources.shape[-1], stream.received)
-        return swapped(talk)[..., start : stream._made]
+    push = MixtureConsistency.push
 
-    monkeypatch.setattr(SourceStream, "_finished", finished)
+    def finished(consistency: MixtureConsistency, sources: torch.Tensor) -> torch.Tensor:
+        start = getattr(consistency, "made", 0)
+        consistency.made = start + push(consistency, sources).shape[-1]
+        return swapped(talk)[..., start : consistency.made]
+
+    monkeypatch.setattr(MixtureConsistency, "push", finished)
     monkeypatch.setattr(PresenceMeter, "present", lambda meter: [[0, 1]])
     return Separator(any_length, long_window=4.0, consistent=False)
 
