@@ -23,7 +23,7 @@ class Repeat:
 
 
 def remixed(batch: Batch, turn: int) -> Batch:
-    """Return a batch whose sources have changed places between its items, as Demucs does (arXiv 1909.01174).
+    """Return a batch whose sources have changed places between its items: random mixing (arXiv 2402.18407).
 
     The first source of an item and its noise stay, the second comes from the `turn`-th item after it, the third from
     twice as far, and so on. Items change places with those of the same part of a blend and the same number of voices,
