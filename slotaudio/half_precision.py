@@ -47,6 +47,11 @@ def bidirectional(lstm: nn.LSTM, sequence: Float[Tensor, "length rows dim"]) -> 
     return recur(gates, weights)
 
 
+_WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+
+_ours = True
+
+
 @contextmanager
 def pytorchs_own() -> Iterator[None]:
     """Compute with PyTorch's layers meanwhile, on GPUs too: to compare with them, or to count their operations."""
@@ -56,11 +61,6 @@ def pytorchs_own() -> Iterator[None]:
         yield
     finally:
         _ours = before
-
-
-_ours = True
-
-_WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
 def _kind(values: Tensor) -> torch.dtype | None:

@@ -13,7 +13,7 @@ _ROWS = 32  # read at once by a program
 
 
 @triton.jit(do_not_specialize=["rows"])
-def _run(
+def layer_norm_forward(
     values,  # (rows, DIM)
     weight,
     bias,
@@ -46,7 +46,7 @@ def _run(
 
 
 @triton.jit(do_not_specialize=["rows", "programs"])
-def _run_back(
+def layer_norm_backward(
     values,  # (rows, DIM)
     weight,
     middle,  # (rows,)
@@ -106,7 +106,7 @@ class _LayerNorm(torch.autograd.Function):
         out = torch.empty_like(values, dtype=kind)
         middle, scale = values.new_empty((2, rows), dtype=torch.float32)
         save = any(ctx.needs_input_grad)
-        _run[(triton.cdiv(rows, _ROWS),)](
+        layer_norm_forward[(triton.cdiv(rows, _ROWS),)](
             values, weight, bias, out, middle, scale, rows, eps,
             DIM=dim, WIDTH=triton.next_power_of_2(dim), ROWS=_ROWS, SAVE=save, num_warps=4,
         )  # fmt: skip
@@ -123,7 +123,7 @@ class _LayerNorm(torch.autograd.Function):
         programs = min(triton.cdiv(rows, _ROWS), _programs(values.device))
         grad = torch.empty_like(values)
         shares = values.new_empty((2, programs, dim), dtype=torch.float32)
-        _run_back[(programs,)](
+        layer_norm_backward[(programs,)](
             values, weight, middle, scale, grad_out.contiguous(), grad, *shares, rows, programs,
             DIM=dim, WIDTH=triton.next_power_of_2(dim), ROWS=_ROWS, num_warps=4,
         )  # fmt: skip

@@ -16,7 +16,7 @@ def _tanh(values):
 
 
 @triton.jit(do_not_specialize=["length", "rows"])
-def _run(
+def lstm_forward(
     gates,  # (length, rows, 2, 4, HIDDEN): what the input gives to each gate; SAVE: the gates' values instead
     weight,  # (2, 4, HIDDEN of the gate, HIDDEN of the state)
     out,  # (length, rows, 2, HIDDEN)
@@ -85,7 +85,7 @@ def _run(
 
 
 @triton.jit(do_not_specialize=["length", "rows"])
-def _run_back(
+def lstm_backward(
     gates,  # (length, rows, 2, 4, HIDDEN): the gates' values
     weight,  # (2, 4, HIDDEN of the gate, HIDDEN of the state)
     cells,  # (length, rows, 2, HIDDEN)
@@ -219,7 +219,7 @@ class _Recurrence(torch.autograd.Function):
         save = any(ctx.needs_input_grad)
         cells = torch.empty_like(out) if save else out
         how = layout(rows, hidden, gates.device)
-        _run[triton.cdiv(rows, how["ROWS"]), 2](
+        lstm_forward[triton.cdiv(rows, how["ROWS"]), 2](
             gates, weight, out, cells, length, rows, HIDDEN=hidden, WIDTH=_width(hidden), SAVE=save, **how
         )
         if save:
@@ -234,7 +234,7 @@ class _Recurrence(torch.autograd.Function):
         hidden = weight.shape[-1]
         grad = torch.empty_like(gates)
         how = layout(rows, hidden, gates.device)
-        _run_back[triton.cdiv(rows, how["ROWS"]), 2](
+        lstm_backward[triton.cdiv(rows, how["ROWS"]), 2](
             gates, weight, cells, grad_out.contiguous(), grad, length, rows,
             HIDDEN=hidden, WIDTH=_width(hidden), **{**how, "num_warps": 8},
         )  # fmt: skip

@@ -106,7 +106,7 @@ class StackedMuon(torch.optim.Muon):
         """Return the steps along orthogonal matrices, of the size that a learning rate of 1 would have."""
         options = (group["ns_coefficients"], group["ns_steps"], group["eps"])
         if not matrices[0].is_cuda:
-            return _directions(matrices, *options)
+            return _steps(matrices, *options)
         shapes = [matrix.shape for matrix in matrices]
         if number not in self._graphs or self._graphs[number][0] != (shapes, options):
             given = [torch.empty_like(matrix) for matrix in matrices]
@@ -115,10 +115,10 @@ class StackedMuon(torch.optim.Muon):
             aside = torch.cuda.Stream()
             aside.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(aside):
-                _directions(given, *options)  # once outside, so that libraries get their workspaces
+                _steps(given, *options)  # once outside, so that libraries get their workspaces
             torch.cuda.current_stream().wait_stream(aside)
             with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # others pin memory meanwhile
-                made = _directions(given, *options)
+                made = _steps(given, *options)
             self._graphs[number] = ((shapes, options), graph, given, made)
         _, graph, given, made = self._graphs[number]
         torch._foreach_copy_(given, matrices)
@@ -126,7 +126,8 @@ class StackedMuon(torch.optim.Muon):
         return made
 
 
-def _directions(matrices: Sequence[Tensor], coefficients: Sequence[float], steps: int, eps: float) -> list[Tensor]:
+def _steps(matrices: Sequence[Tensor], coefficients: Sequence[float], steps: int, eps: float) -> list[Tensor]:
+    """Return the steps of matrices of any shapes, those of one shape orthogonalised together."""
     alike: dict[Any, list[int]] = defaultdict(list)
     for place, matrix in enumerate(matrices):
         alike[matrix.shape, matrix.device, matrix.dtype].append(place)
